@@ -1,0 +1,229 @@
+//! [`ClientBuilder`]: every setting of a client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::cluster::core::Core;
+use crate::config::{Config, Credentials, OverloadPolicy, Protocol, url};
+use crate::connection::transport::{Connector, TcpConnector};
+use crate::error::{Error, Result};
+use crate::node::NodeAddr;
+
+/// Settings by name. What is not set has the default that its method names.
+///
+/// ```no_run
+/// # async fn example() -> keyslot::Result<()> {
+/// use std::time::Duration;
+///
+/// let client = keyslot::Client::builder()
+///     .seeds(["127.0.0.1:7000", "127.0.0.1:7001"])
+///     .client_name("loader")
+///     .command_timeout(Duration::from_secs(2))
+///     .connect()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until connect() is awaited"]
+pub struct ClientBuilder {
+    config: Config,
+    connector: Arc<dyn Connector>,
+    /// The first setting that was not valid; told by `connect`, so that calls can be chained.
+    error: Option<Error>,
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self { config: Config::default(), connector: Arc::new(TcpConnector), error: None }
+    }
+}
+
+impl ClientBuilder {
+    /// All settings at their defaults, and no seed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The settings of a URL:
+    /// `redis://[user:password@]host[:port][,host[:port]...][?option=value&...]`.
+    ///
+    /// Options: `client_name`, `command_timeout`, `connect_timeout`, `refresh_interval` (`250ms`, `2s`),
+    /// `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`). Resets what was set before.
+    pub fn url(mut self, url: &str) -> Self {
+        match url::parse(url) {
+            Ok(config) => self.config = config,
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// Nodes that are asked for the topology first, as `host:port` (port 6379 if left out). One that answers is
+    /// enough; several make the connect independent of one of them.
+    pub fn seeds<S: AsRef<str>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
+        for seed in seeds {
+            match url::seed(seed.as_ref()) {
+                Ok(seed) => self.config.seeds.push(seed),
+                Err(error) => self.fail(error),
+            }
+        }
+        self
+    }
+
+    /// One more seed.
+    pub fn seed(mut self, seed: NodeAddr) -> Self {
+        self.config.seeds.push(seed);
+        self
+    }
+
+    /// ACL user and password for every node. Default: none.
+    pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.config.credentials =
+            Some(Credentials { username: Some(username.into()), password: password.into() });
+        self
+    }
+
+    /// The password of the `default` user (`requirepass`). Default: none.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.config.credentials = Some(Credentials { username: None, password: password.into() });
+        self
+    }
+
+    /// The name of the connections in `CLIENT LIST`: printable ASCII without spaces. Default: none.
+    pub fn client_name(mut self, name: impl AsRef<str>) -> Self {
+        match url::client_name(name.as_ref()) {
+            Ok(name) => self.config.client_name = Some(name),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// The version of RESP. Default: [`Protocol::Auto`].
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.config.protocol = protocol;
+        self
+    }
+
+    /// The time of a command from its first poll to its reply, over queueing, redirects, retries and reconnects.
+    /// Default: 10 seconds.
+    pub fn command_timeout(mut self, timeout: Duration) -> Self {
+        self.config.command_timeout = timeout;
+        self.nonzero("command_timeout", timeout)
+    }
+
+    /// The time of one TCP connect with its handshake. Default: 2 seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self.nonzero("connect_timeout", timeout)
+    }
+
+    /// How often the topology is checked when nothing gives reason to. Default: 30 seconds.
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.config.refresh_interval = interval;
+        self.nonzero("refresh_interval", interval)
+    }
+
+    /// How many redirects one command follows. Default: 8.
+    pub fn max_redirects(mut self, most: u32) -> Self {
+        self.config.max_redirects = most;
+        self
+    }
+
+    /// Connections for each node that all callers share. A key's commands always take the same one. Default: 1.
+    pub fn links_per_node(mut self, links: usize) -> Self {
+        self.config.links_per_node = links;
+        if links == 0 {
+            self.fail(Error::config("links_per_node is 0: at least one link is needed"));
+        }
+        self
+    }
+
+    /// Connections for each node that blocking commands take for themselves; more such commands wait. Default: 64.
+    pub fn exclusive_per_node(mut self, connections: usize) -> Self {
+        self.config.exclusive_per_node = connections;
+        if connections == 0 {
+            self.fail(Error::config("exclusive_per_node is 0: blocking commands could never run"));
+        }
+        self
+    }
+
+    /// Bytes of commands that may be queued or in flight, for each node and for the client as a whole. A node that
+    /// hangs eats its own budget, not the others'. Default: 64 MiB and 256 MiB.
+    pub fn byte_budget(mut self, per_node: usize, per_client: usize) -> Self {
+        self.config.node_budget = per_node;
+        self.config.client_budget = per_client;
+        self
+    }
+
+    /// What a caller gets when the byte budget is used up. Default: [`OverloadPolicy::Wait`].
+    pub fn overload(mut self, policy: OverloadPolicy) -> Self {
+        self.config.overload = policy;
+        self
+    }
+
+    /// The largest reply that is accepted, in bytes of memory; a larger one ends its connection. Default: 1 GiB.
+    pub fn max_reply(mut self, bytes: usize) -> Self {
+        self.config.max_reply = bytes;
+        self
+    }
+
+    /// Where connections come from. Default: TCP.
+    pub fn connector(mut self, connector: impl Connector + 'static) -> Self {
+        self.connector = Arc::new(connector);
+        self
+    }
+
+    /// Asks the seeds for the topology. Must be called within a tokio runtime.
+    ///
+    /// Seeds are asked side by side and the first good answer counts, so one that does not answer costs nothing. A
+    /// server that is not in cluster mode is taken as a cluster of one node.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a setting that is not valid,
+    /// [`ErrorKind::Auth`](crate::ErrorKind::Auth) or [`ErrorKind::Connect`](crate::ErrorKind::Connect) if no seed
+    /// could be used, with what each one answered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    pub async fn connect(self) -> Result<Client> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        if self.config.seeds.is_empty() {
+            return Err(Error::config("no seed: name at least one node by seeds() or url()"));
+        }
+        let (core, refresher) = Core::connect(self.config, self.connector).await?;
+        Ok(Client::new(core, refresher))
+    }
+
+    fn nonzero(mut self, name: &str, value: Duration) -> Self {
+        if value.is_zero() {
+            self.fail(Error::config(format!("{name} is 0: nothing could ever succeed")));
+        }
+        self
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+}
+
+/// How a client is made; here, so that the client need not know its builder.
+impl Client {
+    /// Connects to the cluster that `url` names: [`ClientBuilder::url`] has its form.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientBuilder::connect`].
+    pub async fn connect(url: impl AsRef<str>) -> Result<Self> {
+        Self::builder().url(url.as_ref()).connect().await
+    }
+
+    /// All settings by name.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+}

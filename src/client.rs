@@ -1,0 +1,138 @@
+//! [`Client`]: the handle that users hold.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::core::{Core, OwnedTask};
+use crate::command::Command;
+use crate::commands::all_commands;
+use crate::pipeline::Pipeline;
+use crate::protocol::from_value::FromValue;
+use crate::protocol::to_arg::ToArg;
+use crate::protocol::to_args::ToArgs;
+use crate::request::Request;
+use crate::stats::Stats;
+use crate::topology::slot_map::SlotMap;
+use crate::transaction::Transaction;
+
+/// A connection to a whole cluster. Cheap to clone; all clones share their links, and `&self` is enough for
+/// everything.
+///
+/// Made by [`Client::connect`] or [`Client::builder`]. The typed commands are methods of [`Commands`].
+///
+/// # Order
+///
+/// Commands on one key that one task submits, one after the other or in one pipeline, are executed in that order; a
+/// redirect or a retry in between aside.
+///
+/// # Cancellation
+///
+/// Dropping the future of a command that was not written yet takes the command back: it is not sent. One that was
+/// written runs on the server all the same; its reply is dropped.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    /// Ends with the last clone, and with it the links' tasks and sockets.
+    _refresher: OwnedTask,
+}
+
+impl Client {
+    pub(crate) fn new(core: Arc<Core>, refresher: OwnedTask) -> Self {
+        Self { inner: Arc::new(Inner { core, _refresher: refresher }) }
+    }
+
+    /// Sends any command. Its reply is read as `R`; [`Value`](crate::Value) takes it as it is.
+    ///
+    /// ```no_run
+    /// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+    /// use keyslot::{Command, Value};
+    ///
+    /// let value: Value = client.execute(Command::new("GEOPOS").key("places").arg("Rome")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn execute<R: FromValue>(&self, command: Command) -> Request<'_, R> {
+        Request::new(&self.inner.core, command)
+    }
+
+    /// Commands that are sent together, to any slots, and answered in order.
+    #[must_use]
+    pub fn pipeline(&self) -> Pipeline {
+        Pipeline::new(Arc::clone(&self.inner.core))
+    }
+
+    /// Commands that are executed as one, by `MULTI` and `EXEC`. Their keys must be in one slot.
+    #[must_use]
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(Arc::clone(&self.inner.core))
+    }
+
+    /// The topology as the client knows it now: a snapshot, read without a lock.
+    #[must_use]
+    pub fn slot_map(&self) -> Arc<SlotMap> {
+        Arc::clone(self.inner.core.routes().map())
+    }
+
+    /// What happened off the usual path so far: redirects, retries, reconnects, refreshes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.core.counters.snapshot()
+    }
+
+    /// Refuses new commands on all clones, waits until those under way have ended, but at most for the client's
+    /// command time-out, and closes the connections.
+    ///
+    /// Dropping the last clone closes them too, without waiting.
+    pub async fn close(&self) {
+        self.close_within(self.inner.core.config.command_timeout).await;
+    }
+
+    /// [`Client::close`] with another limit. What is still under way then fails with its true outcome.
+    pub async fn close_within(&self, limit: Duration) {
+        self.inner.core.close(limit).await;
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("slot_map", &self.slot_map()).finish_non_exhaustive()
+    }
+}
+
+/// Renders a list of commands to methods that send.
+macro_rules! sending_methods {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident $(<$reply:ident>)? ($($arg:ident: $ty:ty),*) -> $out:ty = $command:expr;
+    )*) => {$(
+        $(#[$doc])*
+        fn $name $(<$reply: FromValue>)? (&self, $($arg: $ty),*) -> Request<'_, $out> {
+            self.execute($command)
+        }
+    )*};
+}
+
+/// The typed commands of a [`Client`].
+///
+/// Each returns a [`Request`]: a future that sends when it is first polled. Where the reply type is `R`, the caller
+/// chooses it: `Option<String>`, `Vec<u8>`, `HashMap<String, i64>`, [`Value`](crate::Value), ...
+///
+/// Any error may come from any of them: see [`ErrorKind`](crate::ErrorKind), and [`Error::outcome`](crate::Error::outcome)
+/// for what became of the command.
+pub trait Commands {
+    /// Sends any command; see [`Client::execute`].
+    fn execute<R: FromValue>(&self, command: Command) -> Request<'_, R>;
+
+    all_commands!(sending_methods);
+}
+
+impl Commands for Client {
+    fn execute<R: FromValue>(&self, command: Command) -> Request<'_, R> {
+        Self::execute(self, command)
+    }
+}

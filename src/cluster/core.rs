@@ -1,0 +1,277 @@
+//! [`Core`]: what all handles of a client share: the routes and everything that changes them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::cluster::refresher;
+use crate::cluster::routes::Routes;
+use crate::config::Config;
+use crate::connection::budget::Bound;
+use crate::connection::link::{LinkContext, LinkObserver};
+use crate::connection::pool::NodePool;
+use crate::connection::transport::Connector;
+use crate::error::{Redirect, RedirectKind, Result};
+use crate::node::NodeAddr;
+use crate::slot::Slot;
+use crate::stats::Counters;
+use crate::topology::diff::failed_over;
+use crate::topology::patch::Patches;
+use crate::topology::slot_map::SlotMap;
+
+/// How long a primary that was failed over may still answer what it was sent. A manual failover pauses its clients
+/// for less and then answers `MOVED`; what a primary that hung answers after that is lost with its data.
+const DEMOTED_GRACE: Duration = Duration::from_millis(250);
+
+/// The shared heart of a client. Readers load a snapshot; writers go one at a time through `topology`.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Arc<Config>,
+    pub(crate) counters: Arc<Counters>,
+    context: Arc<LinkContext>,
+    client_bound: Bound,
+    routes: ArcSwap<Routes>,
+    topology: Mutex<Topology>,
+    pub(crate) signal: Arc<RefreshSignal>,
+    closed: AtomicBool,
+    /// Requests between two attempts, which hold nothing of the byte budget.
+    slow_requests: AtomicUsize,
+}
+
+/// What only those who change the routes look at.
+#[derive(Debug, Default)]
+struct Topology {
+    patches: Patches,
+    /// Pools of nodes that are asked although no map names them: seeds, and targets of `ASK`.
+    guests: HashMap<NodeAddr, Arc<NodePool>>,
+    /// Pools that are no longer used and still answer what they were sent, each until its time.
+    retired: Vec<(Arc<NodePool>, Instant)>,
+}
+
+/// Asks for a refresh and tells when one has changed something. Requests coalesce.
+#[derive(Debug, Default)]
+pub(crate) struct RefreshSignal {
+    wanted: Notify,
+    changed: Notify,
+}
+
+impl RefreshSignal {
+    pub(crate) fn request(&self) {
+        self.wanted.notify_one();
+    }
+
+    pub(crate) async fn requested(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// Resolves at the next change of the routes after its first poll.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl LinkObserver for RefreshSignal {
+    fn troubled(&self, _: &NodeAddr) {
+        self.request();
+    }
+}
+
+/// A task that ends with its handle.
+#[derive(Debug)]
+pub(crate) struct OwnedTask(JoinHandle<()>);
+
+impl Drop for OwnedTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Core {
+    /// Asks the seeds for the topology and starts the task that keeps it fresh.
+    pub(crate) async fn connect(
+        config: Config,
+        connector: Arc<dyn Connector>,
+    ) -> Result<(Arc<Self>, OwnedTask)> {
+        let config = Arc::new(config);
+        let counters = Arc::new(Counters::default());
+        let signal = Arc::new(RefreshSignal::default());
+        let context = Arc::new(LinkContext {
+            config: Arc::clone(&config),
+            connector,
+            observer: Arc::clone(&signal) as Arc<dyn LinkObserver>,
+            counters: Arc::clone(&counters),
+        });
+        let core = Arc::new(Self {
+            client_bound: Bound::new(config.client_budget),
+            routes: ArcSwap::from_pointee(Routes::new(SlotMap::empty(0), |addr| {
+                Arc::new(NodePool::new(addr, &context, Bound::new(1)))
+            })),
+            topology: Mutex::default(),
+            closed: AtomicBool::new(false),
+            slow_requests: AtomicUsize::new(0),
+            config,
+            counters,
+            context,
+            signal,
+        });
+        core.install(refresher::first_view(&core).await?);
+        let task = OwnedTask(tokio::spawn(refresher::keep_fresh(Arc::clone(&core))));
+        Ok((core, task))
+    }
+
+    /// The current snapshot; loaded once for an attempt.
+    #[inline]
+    pub(crate) fn routes(&self) -> Guard<Arc<Routes>> {
+        self.routes.load()
+    }
+
+    fn topology(&self) -> MutexGuard<'_, Topology> {
+        // Nothing panics while it is held; if something did, each of its parts is still whole.
+        self.topology.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pool of any node, known to the map or not.
+    pub(crate) fn pool_at(&self, addr: &NodeAddr) -> Arc<NodePool> {
+        if let Some(pool) = self.routes().at(addr) {
+            return Arc::clone(pool);
+        }
+        let mut topology = self.topology();
+        let guest = topology.guests.entry(addr.clone());
+        Arc::clone(guest.or_insert_with(|| self.new_pool(addr)))
+    }
+
+    fn new_pool(&self, addr: &NodeAddr) -> Arc<NodePool> {
+        Arc::new(NodePool::new(addr, &self.context, self.client_bound.clone()))
+    }
+
+    /// Follows a redirect in the map: `MOVED` repoints its slot at once and asks for a refresh, `ASK` changes nothing.
+    pub(crate) fn redirected(&self, redirect: &Redirect) {
+        self.counters.redirected(redirect);
+        match redirect.kind {
+            RedirectKind::Ask => {}
+            RedirectKind::Moved => {
+                self.repoint(redirect.slot, &redirect.to);
+                self.signal.request();
+            }
+        }
+    }
+
+    fn repoint(&self, slot: Slot, to: &NodeAddr) {
+        let mut topology = self.topology();
+        let map = Arc::clone(self.routes().map());
+        topology.patches.add(slot, to, map.epoch(), Instant::now());
+        if map.primary_of(slot).is_none_or(|owner| owner.addr != *to) {
+            self.swap(&mut topology, map.with_owner(slot, to));
+        }
+    }
+
+    /// Takes a view of the cluster over, unless it is older than what is known.
+    pub(crate) fn install(&self, view: SlotMap) {
+        let mut topology = self.topology();
+        let current = Arc::clone(self.routes().map());
+        if view.epoch() < current.epoch() {
+            return;
+        }
+        // Whoever still needs one of them makes it anew.
+        topology.guests.retain(|addr, pool| view.index_of(addr).is_some() || !pool.is_idle());
+        let new = topology.patches.apply(view, Instant::now());
+        if new.epoch() != current.epoch() || !new.agrees_with(&current) {
+            self.swap(&mut topology, new);
+        }
+    }
+
+    /// Swaps the routes; pools of nodes that stay are kept, those of others end when they have answered.
+    fn swap(&self, topology: &mut Topology, map: SlotMap) {
+        let old = self.routes.load_full();
+        let demoted = failed_over(old.map(), &map);
+        let now = Instant::now();
+        let mut kept: HashMap<&NodeAddr, &Arc<NodePool>> = HashMap::new();
+        for (addr, pool) in old.nodes_with_pools() {
+            if demoted.contains(addr) {
+                topology.retired.push((Arc::clone(pool), now + DEMOTED_GRACE));
+            } else if map.index_of(addr).is_some() {
+                kept.insert(addr, pool);
+            } else {
+                topology.retired.push((Arc::clone(pool), now + self.config.command_timeout));
+            }
+        }
+        let guests = &mut topology.guests;
+        let routes = Routes::new(map, |addr| match kept.get(addr) {
+            Some(pool) => Arc::clone(pool),
+            None => guests.remove(addr).unwrap_or_else(|| self.new_pool(addr)),
+        });
+        let is_news = !routes.map().agrees_with(old.map());
+        // First the new routes, then the end of the old pools: who is refused by one finds its successor.
+        self.routes.store(Arc::new(routes));
+        topology.retired.iter().for_each(|(pool, _)| pool.retire());
+        if is_news {
+            self.counters.map_changes.add_one();
+            self.signal.changed.notify_waiters();
+        }
+    }
+
+    /// Drops the pools that are no longer used and have answered everything, or whose time is over. Returns when the
+    /// next look is due.
+    pub(crate) fn sweep_retired(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut topology = self.topology();
+        let done: Vec<_> =
+            topology.retired.extract_if(.., |(pool, until)| pool.is_idle() || *until <= now).collect();
+        let next = (!topology.retired.is_empty()).then(|| now + DEMOTED_GRACE / 5);
+        drop(topology);
+        // Fails what is left, which wakes callers: not under the lock.
+        done.iter().for_each(|(pool, _)| pool.sever());
+        next
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new requests, and resolves when those under way have ended or `limit` has passed.
+    pub(crate) async fn close(&self, limit: Duration) {
+        self.closed.store(true, Ordering::Relaxed);
+        let drained = async {
+            loop {
+                self.client_bound.until_idle().await;
+                if self.slow_requests.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                // Between two attempts a request holds no bytes; it will in a moment, or it has ended.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // What has not ended by then ends with its links.
+        drop(tokio::time::timeout(limit, drained).await);
+        let mut topology = self.topology();
+        let empty = Routes::new(SlotMap::empty(u64::MAX), |addr| self.new_pool(addr));
+        let routes = self.routes.swap(Arc::new(empty));
+        let guests = std::mem::take(&mut topology.guests);
+        let retired = std::mem::take(&mut topology.retired);
+        drop(topology);
+        let unused = guests.values().chain(retired.iter().map(|(pool, _)| pool));
+        routes.nodes_with_pools().map(|(_, pool)| pool).chain(unused).for_each(|pool| pool.sever());
+    }
+
+    /// Counts a request that is off the fast path, for as long as the guard lives.
+    pub(crate) fn slow_request(&self) -> SlowRequest<'_> {
+        self.slow_requests.fetch_add(1, Ordering::AcqRel);
+        SlowRequest(self)
+    }
+}
+
+/// See [`Core::slow_request`].
+#[derive(Debug)]
+pub(crate) struct SlowRequest<'a>(&'a Core);
+
+impl Drop for SlowRequest<'_> {
+    fn drop(&mut self) {
+        self.0.slow_requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,382 @@
+//! [`Job`]: one command (or transaction) on its way to one place, with its history. Decides; sends nothing.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::command::Command;
+use crate::connection::loss::{Loss, LossCause};
+use crate::connection::unit::Piece;
+use crate::error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
+use crate::node::NodeAddr;
+use crate::protocol::command_spec::BlockTimeout;
+use crate::protocol::server_error::{ErrorCode, ServerError};
+use crate::protocol::value::Value;
+use crate::routing::plan::Place;
+use crate::routing::redirect::{Verdict, judge, kind_of, outcome_of};
+use crate::slot::Slot;
+
+/// Between two attempts that wait for the cluster: doubled from the first to the last, the last half at random.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
+const LAST_WAIT: Duration = Duration::from_millis(100);
+
+/// Redirects that are followed without a pause; nodes that disagree need time, not more questions.
+const HOPS_AT_ONCE: u32 = 3;
+
+/// What is sent in one piece and judged as one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unit<'a> {
+    Command(&'a Command),
+    /// `MULTI`, the commands, `EXEC`.
+    Transaction {
+        commands: &'a [Command],
+        slot: Option<Slot>,
+    },
+}
+
+/// The time that a request has, over all its attempts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    /// `None`: a blocking command that may wait for ever.
+    pub(crate) at: Option<Instant>,
+    /// From the first poll, for messages.
+    pub(crate) limit: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(limit: Duration) -> Self {
+        // A limit that reaches beyond what the clock can say is none.
+        Self { at: Instant::now().checked_add(limit), limit }
+    }
+
+    pub(crate) fn never() -> Self {
+        Self { at: None, limit: Duration::MAX }
+    }
+}
+
+/// Why the last attempt was not the last one.
+#[derive(Debug)]
+enum Trouble {
+    Reply(ServerError),
+    Loss(LossCause),
+    NoOwner,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    unit: Unit<'a>,
+    place: Place,
+    /// Where one `ASK` sent it; for the next attempt only.
+    ask: Option<NodeAddr>,
+    attempts: u32,
+    waits: u32,
+    not_before: Option<Instant>,
+    trail: Vec<Redirect>,
+    node: Option<NodeAddr>,
+    /// An earlier attempt may have been executed: no later failure can take that back.
+    maybe_executed: bool,
+    trouble: Option<Trouble>,
+    result: Option<Result<Value>>,
+}
+
+/// What the executor has to do after an attempt, apart from the next one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Aftermath {
+    Nothing,
+    Refresh,
+    Followed(Redirect),
+}
+
+impl Unit<'_> {
+    /// The parts on the wire; with `asking`, as the target of an `ASK` needs them: once before each command, once
+    /// before a whole transaction.
+    pub(crate) fn pieces(&self, asking: bool) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::with_capacity(2);
+        if asking {
+            pieces.push(Piece::Asking);
+        }
+        match self {
+            Self::Command(command) => pieces.push(Piece::Command(command)),
+            Self::Transaction { commands, .. } => {
+                pieces.push(Piece::Multi);
+                pieces.extend(commands.iter().map(Piece::Command));
+                pieces.push(Piece::Exec);
+            }
+        }
+        pieces
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::Command(command) => command.shared_name(),
+            Self::Transaction { .. } => Cow::Borrowed("MULTI/EXEC"),
+        }
+    }
+
+    /// Whether the server may hold back the reply; then it needs a connection of its own.
+    fn blocks(&self) -> bool {
+        match self {
+            Self::Command(command) => command.block_timeout() != BlockTimeout::NotBlocking,
+            // Nothing blocks inside of MULTI.
+            Self::Transaction { .. } => false,
+        }
+    }
+
+    fn may_repeat(&self) -> bool {
+        match self {
+            Self::Command(command) => command.may_repeat(),
+            Self::Transaction { commands, .. } => commands.iter().all(Command::may_repeat),
+        }
+    }
+
+    fn is_scripted(&self) -> bool {
+        match self {
+            Self::Command(command) => command.is_scripted(),
+            // What EXEC refuses as a whole has not begun.
+            Self::Transaction { .. } => false,
+        }
+    }
+
+    /// The one reply that counts. The others of a unit are `+OK` and `+QUEUED`, unless they tell why `EXEC` refused.
+    fn reply(&self, mut replies: Vec<Value>) -> Option<Result<Value, ServerError>> {
+        let last = replies.pop()?;
+        let Value::Error(error) = last else { return Some(Ok(last)) };
+        let cause = match (self, error.class()) {
+            (Self::Transaction { .. }, ErrorCode::ExecAbort) => {
+                replies.into_iter().find_map(|reply| match reply {
+                    Value::Error(cause) => Some(cause),
+                    _accepted => None,
+                })
+            }
+            (Self::Transaction { .. } | Self::Command(_), _) => None,
+        };
+        Some(Err(cause.unwrap_or(error)))
+    }
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn new(unit: Unit<'a>, place: Place) -> Self {
+        Self {
+            unit,
+            place,
+            ask: None,
+            attempts: 0,
+            waits: 0,
+            not_before: None,
+            trail: Vec::new(),
+            node: None,
+            maybe_executed: false,
+            trouble: None,
+            result: None,
+        }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn asked_at(&self) -> Option<&NodeAddr> {
+        self.ask.as_ref()
+    }
+
+    pub(crate) fn pieces(&self) -> Vec<Piece<'_>> {
+        self.unit.pieces(self.ask.is_some())
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.result.is_some()
+    }
+
+    /// When the next attempt may be made; `None`: at once.
+    pub(crate) fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    /// Ends the pause: the routes have changed.
+    pub(crate) fn hurry(&mut self) {
+        self.not_before = None;
+    }
+
+    /// The result, once it is settled.
+    pub(crate) fn into_result(self) -> Result<Value> {
+        match self.result {
+            Some(result) => result,
+            None => Err(self.error(ErrorKind::Closed, Outcome::NotSent, "the request was not finished")),
+        }
+    }
+
+    /// The replies to all pieces of an attempt at `node`.
+    pub(crate) fn answered(&mut self, node: &NodeAddr, replies: Vec<Value>, limit: u32) -> Aftermath {
+        self.begin_attempt(node);
+        match self.unit.reply(replies) {
+            Some(Ok(value)) => {
+                self.result = Some(Ok(value));
+                Aftermath::Nothing
+            }
+            Some(Err(error)) => self.refused(node, error, limit),
+            None => {
+                let error = self.error(ErrorKind::Protocol, Outcome::MaybeExecuted, "a reply is missing");
+                self.result = Some(Err(error));
+                Aftermath::Nothing
+            }
+        }
+    }
+
+    fn begin_attempt(&mut self, node: &NodeAddr) {
+        self.attempts += 1;
+        self.ask = None;
+        self.not_before = None;
+        self.node = Some(node.clone());
+    }
+
+    fn refused(&mut self, node: &NodeAddr, error: ServerError, limit: u32) -> Aftermath {
+        match judge(&error, node) {
+            Verdict::Deliver => {
+                let outcome = outcome_of(&error, self.unit.is_scripted());
+                let told =
+                    self.error(kind_of(&error), outcome, error.text().to_owned()).with_code(error.code());
+                self.result = Some(Err(told));
+                Aftermath::Nothing
+            }
+            Verdict::Redirect { kind, slot, to } => self.redirected(node, kind, slot, to, limit),
+            Verdict::Wait { refresh } => {
+                self.trouble = Some(Trouble::Reply(error));
+                self.wait();
+                if refresh { Aftermath::Refresh } else { Aftermath::Nothing }
+            }
+        }
+    }
+
+    fn redirected(
+        &mut self,
+        from: &NodeAddr,
+        kind: RedirectKind,
+        slot: Slot,
+        to: NodeAddr,
+        limit: u32,
+    ) -> Aftermath {
+        let redirect = Redirect { kind, slot, from: from.clone(), to: to.clone() };
+        self.trail.push(redirect.clone());
+        let hops = u32::try_from(self.trail.len()).unwrap_or(u32::MAX);
+        if hops > limit {
+            let text = format!("more than {limit} redirects; the nodes do not agree who serves the slot");
+            self.result = Some(Err(self.error(ErrorKind::Redirects, Outcome::Rejected, text)));
+            return Aftermath::Refresh;
+        }
+        match kind {
+            RedirectKind::Ask => self.ask = Some(to),
+            RedirectKind::Moved => match self.place {
+                // The map is repointed, and the slot is looked up there.
+                Place::Slot(asked) if asked == slot => {}
+                Place::Slot(_) | Place::Node(_) | Place::Any => self.place = Place::Slot(slot),
+            },
+        }
+        if hops > HOPS_AT_ONCE {
+            // The pause forgets an ASK: by then the slot may be somewhere else.
+            self.ask = None;
+            self.wait();
+        }
+        Aftermath::Followed(redirect)
+    }
+
+    /// The attempt at `node` ended without its replies. `sent` tells whether the whole unit had left.
+    pub(crate) fn lost(&mut self, node: &NodeAddr, loss: &Loss, sent: bool, deadline: Deadline) -> Aftermath {
+        self.begin_attempt(node);
+        self.maybe_executed |= sent;
+        self.trouble = Some(Trouble::Loss(loss.cause.clone()));
+        if matches!(loss.cause, LossCause::Expired) {
+            self.expire(deadline);
+            return Aftermath::Nothing;
+        }
+        if sent && !self.unit.may_repeat() {
+            let error = self.error(ErrorKind::ConnectionLost, Outcome::MaybeExecuted, loss.cause.to_string());
+            self.result = Some(Err(error));
+            return Aftermath::Refresh;
+        }
+        if matches!(loss.cause, LossCause::Retired) {
+            // The routes have changed already: nothing to wait for.
+            self.waits += 1;
+        } else {
+            self.wait();
+        }
+        Aftermath::Refresh
+    }
+
+    /// There is nobody to send to.
+    pub(crate) fn has_no_owner(&mut self) {
+        self.trouble = Some(Trouble::NoOwner);
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let longest = FIRST_WAIT.saturating_mul(1 << self.waits.min(10)).min(LAST_WAIT);
+        self.waits += 1;
+        self.not_before = Some(Instant::now() + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
+    }
+
+    /// Ends the job because its time is over; says what it was waiting for.
+    pub(crate) fn expire(&mut self, deadline: Deadline) {
+        let limit = deadline.limit;
+        let (kind, text) = match &self.trouble {
+            Some(Trouble::Reply(error)) => {
+                (ErrorKind::Unavailable, format!("still refused after {limit:?}: {error}"))
+            }
+            Some(Trouble::NoOwner) => (
+                ErrorKind::Unavailable,
+                format!("no node serves the slot, for {limit:?} now; is it assigned (CLUSTER SLOTS)?"),
+            ),
+            Some(Trouble::Loss(LossCause::Connect(error))) => {
+                (ErrorKind::Connect, format!("the node could not be reached for {limit:?}: {error}"))
+            }
+            Some(Trouble::Loss(LossCause::Expired)) | None => {
+                (ErrorKind::Timeout, format!("no reply within {limit:?}"))
+            }
+            Some(Trouble::Loss(cause)) => {
+                (ErrorKind::Timeout, format!("the deadline of {limit:?} passed after a lost reply: {cause}"))
+            }
+        };
+        self.result = Some(Err(self.error(kind, Outcome::NotSent, text)));
+    }
+
+    /// Ends the job because the byte budget is used up and the client does not wait for room.
+    pub(crate) fn overloaded(&mut self) {
+        let text = "the byte budget is used up, and the client is set to fail instead of to wait";
+        self.result = Some(Err(self.error(ErrorKind::Overloaded, Outcome::NotSent, text)));
+    }
+
+    /// Ends the job because the client is closed.
+    pub(crate) fn closed(&mut self) {
+        self.result = Some(Err(self.error(ErrorKind::Closed, Outcome::NotSent, "the client is closed")));
+    }
+
+    pub(crate) fn blocks(&self) -> bool {
+        self.unit.blocks()
+    }
+
+    pub(crate) fn is_retry(&self) -> bool {
+        self.waits > 0
+    }
+
+    fn slot(&self) -> Option<Slot> {
+        match (&self.unit, &self.place) {
+            (_, Place::Slot(slot)) => Some(*slot),
+            (Unit::Command(command), Place::Node(_) | Place::Any) => command.marked_slot(),
+            (Unit::Transaction { slot, .. }, Place::Node(_) | Place::Any) => *slot,
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, outcome: Outcome, text: impl Into<Cow<'static, str>>) -> Error {
+        let outcome = if self.maybe_executed { Outcome::MaybeExecuted } else { outcome };
+        let error = Error::new(kind, outcome, text)
+            .with_command(self.unit.name())
+            .with_slot(self.slot())
+            .with_attempts(self.attempts)
+            .with_trail(self.trail.clone());
+        match &self.node {
+            Some(node) => error.with_node(node.clone()),
+            None => error,
+        }
+    }
+}

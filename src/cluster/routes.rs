@@ -1,0 +1,53 @@
+//! [`Routes`]: the slot map and the pools of its nodes, swapped together as one snapshot.
+
+use std::sync::Arc;
+
+use crate::connection::pool::NodePool;
+use crate::node::NodeAddr;
+use crate::slot::Slot;
+use crate::topology::slot_map::{NodeIndex, SlotMap};
+
+/// One consistent picture: the pool at a place belongs to the node at the same place of the map.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    map: Arc<SlotMap>,
+    pools: Vec<Arc<NodePool>>,
+}
+
+impl Routes {
+    /// Pairs each node of `map` with the pool that `pool_of` gives for it.
+    pub(crate) fn new(map: SlotMap, mut pool_of: impl FnMut(&NodeAddr) -> Arc<NodePool>) -> Self {
+        let pools = map.nodes().iter().map(|node| pool_of(&node.addr)).collect();
+        Self { map: Arc::new(map), pools }
+    }
+
+    pub(crate) fn map(&self) -> &Arc<SlotMap> {
+        &self.map
+    }
+
+    /// The pool of the primary that serves `slot`.
+    #[inline]
+    pub(crate) fn owner(&self, slot: Slot) -> Option<&Arc<NodePool>> {
+        self.pool(self.map.owner(slot)?)
+    }
+
+    #[inline]
+    fn pool(&self, index: NodeIndex) -> Option<&Arc<NodePool>> {
+        self.pools.get(index.get())
+    }
+
+    /// The pool of the node at `addr`, if the map knows it.
+    pub(crate) fn at(&self, addr: &NodeAddr) -> Option<&Arc<NodePool>> {
+        self.pool(self.map.index_of(addr)?)
+    }
+
+    /// A primary at random.
+    pub(crate) fn any_primary(&self) -> Option<&Arc<NodePool>> {
+        let primaries: Vec<NodeIndex> = self.map.primaries().collect();
+        self.pool(*primaries.get(fastrand::usize(..primaries.len().max(1)))?)
+    }
+
+    pub(crate) fn nodes_with_pools(&self) -> impl Iterator<Item = (&NodeAddr, &Arc<NodePool>)> {
+        self.map.nodes().iter().map(|node| &node.addr).zip(&self.pools)
+    }
+}

@@ -1,0 +1,282 @@
+//! [`Command`]: one request, encoded once, with its slot and the facts that decide its way.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::node::NodeAddr;
+use crate::protocol::body::Body;
+use crate::protocol::command_spec::{Access, BlockTimeout, Blocking, CommandSpec, lookup, lookup_sub};
+use crate::protocol::to_arg::{ArgWriter, ToArg};
+use crate::slot::Slot;
+
+/// Where a command goes when its keys do not say it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Target {
+    /// Every primary; the replies are put together by the command's response policy.
+    AllPrimaries,
+    /// Every node, replicas included.
+    AllNodes,
+    /// This node, whatever it is. A redirect from it is followed.
+    Node(NodeAddr),
+    /// The primary that serves the slot of this key.
+    SlotOf(Bytes),
+    /// Any one primary.
+    Random,
+}
+
+/// One command with its arguments.
+///
+/// The typed methods of [`Commands`](crate::Commands) build these; by hand it is for commands that have none:
+///
+/// ```
+/// use keyslot::Command;
+///
+/// let command = Command::new("GEOPOS").key("places").arg("Rome").arg("Oslo");
+/// assert_eq!(command.name(), "GEOPOS");
+/// ```
+///
+/// For commands that the crate's table knows, [`arg`](Self::arg) alone is enough: the table says which arguments are
+/// keys. For others (modules, newer servers) [`key`](Self::key) marks the key that the command is routed by; without
+/// one it goes to any primary.
+#[derive(Clone, Debug)]
+pub struct Command {
+    name: Cow<'static, str>,
+    spec: Option<&'static CommandSpec>,
+    body: Body,
+    keys: Keys,
+    target: Option<Target>,
+    timeout: Option<Duration>,
+    idempotent: bool,
+}
+
+/// The slots of the keys that were marked by [`Command::key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// No argument was marked: the table says where the keys are, if there are any.
+    Unmarked,
+    /// All marked keys are in this slot; the first of them is the argument at `first`.
+    Same { slot: Slot, first: usize },
+    /// The keys at these two arguments are in different slots.
+    Crossing { first: usize, other: usize },
+}
+
+impl Command {
+    /// A command without arguments. Subcommands may be part of the name, as in `"CLUSTER COUNTKEYSINSLOT"`.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        let mut body = Body::default();
+        let mut spec: Option<&'static CommandSpec> = None;
+        for (place, word) in name.split_ascii_whitespace().enumerate() {
+            body.push(word.as_bytes());
+            spec = match (place, spec) {
+                (0, _) => lookup(word.as_bytes()),
+                (1, Some(CommandSpec { container: true, name, .. })) => {
+                    lookup_sub(name.as_bytes(), word.as_bytes()).or(spec)
+                }
+                (_, found) => found,
+            };
+        }
+        Self { name, spec, body, keys: Keys::Unmarked, target: None, timeout: None, idempotent: false }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl ToArg) -> Self {
+        arg.write_arg(ArgWriter::value(&mut self.body));
+        self
+    }
+
+    /// Adds several arguments.
+    #[must_use]
+    pub fn args<A: ToArg>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        for arg in args {
+            arg.write_arg(ArgWriter::value(&mut self.body));
+        }
+        self
+    }
+
+    /// Adds an argument that is a key: its slot decides which node the command goes to.
+    #[must_use]
+    pub fn key(mut self, key: impl ToArg) -> Self {
+        self.push_key(key);
+        self
+    }
+
+    /// Adds several keys. Commands such as `MGET` may name keys of different slots; the client splits them.
+    #[must_use]
+    pub fn keys<K: ToArg>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        for key in keys {
+            self.push_key(key);
+        }
+        self
+    }
+
+    /// Adds pairs of a key and its value, as `MSET` takes them.
+    #[must_use]
+    pub fn key_values<K: ToArg, V: ToArg>(mut self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        for (key, value) in pairs {
+            self.push_key(key);
+            value.write_arg(ArgWriter::value(&mut self.body));
+        }
+        self
+    }
+
+    fn push_key(&mut self, key: impl ToArg) {
+        let place = self.body.args();
+        let Some(slot) = key.write_arg(ArgWriter::key(&mut self.body)).slot() else { return };
+        self.keys = match self.keys {
+            Keys::Unmarked => Keys::Same { slot, first: place },
+            Keys::Same { slot: same, first } if same != slot => Keys::Crossing { first, other: place },
+            keys @ (Keys::Same { .. } | Keys::Crossing { .. }) => keys,
+        };
+    }
+
+    /// Sends the command to `target` instead of where its keys and its policy say.
+    #[must_use]
+    pub fn to(mut self, target: Target) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// The deadline of this command, in place of the client's
+    /// [`command_timeout`](crate::ClientBuilder::command_timeout): from the first poll to the reply, over queueing,
+    /// redirects, retries and reconnects.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Says that executing the command twice does no harm, so that the client may send it again when its connection
+    /// died after the write. Read-only commands and those like `SET` are known to be so; scripts are not.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// The name that it was made with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn shared_name(&self) -> Cow<'static, str> {
+        self.name.clone()
+    }
+
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    pub(crate) fn marked_keys(&self) -> Keys {
+        self.keys
+    }
+
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    pub(crate) fn own_timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The slot, if marked keys have settled it.
+    #[inline]
+    pub(crate) fn marked_slot(&self) -> Option<Slot> {
+        match self.keys {
+            Keys::Same { slot, .. } => Some(slot),
+            Keys::Unmarked | Keys::Crossing { .. } => None,
+        }
+    }
+
+    /// The argument at `place`; 0 is the command's name.
+    pub(crate) fn arg_at(&self, place: usize) -> &[u8] {
+        self.body.iter().nth(place).unwrap_or_default()
+    }
+
+    /// The table's facts of the name as it was given to [`Command::new`]; cheap.
+    #[inline]
+    pub(crate) fn named_spec(&self) -> Option<&'static CommandSpec> {
+        self.spec
+    }
+
+    /// The table's facts, those of the subcommand if its word came as an argument.
+    pub(crate) fn spec(&self) -> Option<&'static CommandSpec> {
+        match self.spec {
+            Some(CommandSpec { container: true, name, .. }) => {
+                lookup_sub(name.as_bytes(), self.arg_at(1)).or(self.spec)
+            }
+            spec => spec,
+        }
+    }
+
+    /// Whether sending it once more after it may have been executed does no harm.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.idempotent
+            || self.spec().is_some_and(|spec| match spec.access {
+                Access::Read => true,
+                Access::Write | Access::Neither => {
+                    let args: Vec<&[u8]> = self.body.iter().collect();
+                    spec.repeat_is_safe(args.len(), |place| args.get(place).copied().unwrap_or_default())
+                }
+            })
+    }
+
+    /// How long the server may hold back the reply.
+    pub(crate) fn block_timeout(&self) -> BlockTimeout {
+        let Some(spec) = self.spec else { return BlockTimeout::NotBlocking };
+        match spec.blocking {
+            Blocking::Never | Blocking::Stream | Blocking::Session | Blocking::OwnWrites => {
+                BlockTimeout::NotBlocking
+            }
+            Blocking::SecondsLast | Blocking::SecondsFirst | Blocking::MillisOption => {
+                let args: Vec<&[u8]> = self.body.iter().collect();
+                spec.block_timeout(args.len(), |place| args.get(place).copied().unwrap_or_default())
+                    .unwrap_or(BlockTimeout::NotBlocking)
+            }
+        }
+    }
+
+    /// Whether an error reply may come after some writes were done (scripts and functions).
+    pub(crate) fn is_scripted(&self) -> bool {
+        self.spec().is_some_and(|spec| spec.scripted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, Keys};
+    use crate::slot::Slot;
+
+    #[test]
+    fn marked_keys_settle_the_slot() {
+        let command = Command::new("MGET").key("{a}1").key("{a}2");
+        assert_eq!(command.marked_keys(), Keys::Same { slot: Slot::of_key(b"a"), first: 1 });
+        assert_eq!(command.key("b").marked_keys(), Keys::Crossing { first: 1, other: 3 });
+        assert_eq!(Command::new("PING").marked_slot(), None);
+    }
+
+    #[test]
+    fn a_subcommand_has_its_own_facts_whether_it_is_part_of_the_name_or_an_argument() {
+        let one = Command::new("OBJECT ENCODING").key("k");
+        let two = Command::new("object").arg("encoding").key("k");
+        assert_eq!(one.spec().unwrap().name, "OBJECT|ENCODING");
+        assert_eq!(two.spec().unwrap().name, "OBJECT|ENCODING");
+        assert!(one.body().iter().eq([&b"OBJECT"[..], b"ENCODING", b"k"]));
+    }
+
+    #[test]
+    fn repeating_is_safe_for_reads_and_for_writes_that_say_so() {
+        assert!(Command::new("GET").key("k").may_repeat());
+        assert!(Command::new("SET").key("k").arg("v").may_repeat());
+        assert!(!Command::new("SET").key("k").arg("v").arg("NX").may_repeat());
+        assert!(!Command::new("INCR").key("k").may_repeat());
+        assert!(!Command::new("NO.SUCH").key("k").may_repeat());
+        assert!(Command::new("EVAL").arg("return 1").arg(0).idempotent().may_repeat());
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Config`]: every setting with its default, as data. The builder and the URL fill it in.
+
+pub(crate) mod url;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::node::NodeAddr;
+
+/// User and password. Neither is shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct Credentials {
+    /// The ACL user; `None` is the server's `default` user.
+    pub(crate) username: Option<String>,
+    /// The password.
+    pub(crate) password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials { .. }")
+    }
+}
+
+/// What a caller gets when the byte budget is used up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OverloadPolicy {
+    /// Wait for room, until the deadline.
+    #[default]
+    Wait,
+    /// Fail at once with [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded).
+    Fail,
+}
+
+/// Which version of RESP the connections speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// RESP3 where the server has it (Redis 6.0 and every Valkey), else RESP2.
+    #[default]
+    Auto,
+    /// Never ask for RESP3.
+    Resp2,
+}
+
+/// The settings of a client; each field's documentation is the one place of its default.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where the cluster is asked for its topology first. At least one.
+    pub(crate) seeds: Vec<NodeAddr>,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) client_name: Option<String>,
+    pub(crate) protocol: Protocol,
+    /// For a command from the first poll to its reply, over queueing, redirects, retries and reconnects.
+    pub(crate) command_timeout: Duration,
+    /// For one TCP connect and its handshake.
+    pub(crate) connect_timeout: Duration,
+    /// A link that waits for a reply this long without receiving a byte makes the client look for a failover.
+    pub(crate) silence: Duration,
+    /// How often the topology is checked without a cause.
+    pub(crate) refresh_interval: Duration,
+    pub(crate) max_redirects: u32,
+    pub(crate) links_per_node: usize,
+    /// Exclusive connections for each node (blocking commands).
+    pub(crate) exclusive_per_node: usize,
+    /// Bytes of commands that are queued or in flight, for each node.
+    pub(crate) node_budget: usize,
+    /// The same for the client as a whole.
+    pub(crate) client_budget: usize,
+    pub(crate) overload: OverloadPolicy,
+    /// The largest reply that is accepted, in bytes of memory.
+    pub(crate) max_reply: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seeds: Vec::new(),
+            credentials: None,
+            client_name: None,
+            protocol: Protocol::Auto,
+            command_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(2),
+            silence: Duration::from_secs(1),
+            refresh_interval: Duration::from_secs(30),
+            max_redirects: 8,
+            links_per_node: 1,
+            exclusive_per_node: 64,
+            node_budget: 64 << 20,
+            client_budget: 256 << 20,
+            overload: OverloadPolicy::Wait,
+            max_reply: 1 << 30,
+        }
+    }
+}

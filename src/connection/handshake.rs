@@ -1,0 +1,135 @@
+//! The first exchange on a connection: RESP version, credentials, names.
+//!
+//! Source: [HELLO](https://redis.io/docs/latest/commands/hello/). Everything goes out in one write; what a server
+//! does not know of the optional parts it refuses without harm.
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::command::Command;
+use crate::config::{Config, Credentials, Protocol};
+use crate::connection::loss::ConnectError;
+use crate::connection::transport::Transport;
+use crate::protocol::body::push_header;
+use crate::protocol::codec::Decoder;
+use crate::protocol::server_error::{ErrorCode, ServerError};
+use crate::protocol::value::Value;
+
+/// A connection that is ready for commands.
+pub(super) struct Connection {
+    pub(super) stream: Box<dyn Transport>,
+    pub(super) decoder: Decoder,
+    pub(super) incoming: BytesMut,
+}
+
+/// Greets the server. An error of the optional parts is none; one of `HELLO` or `AUTH` is.
+pub(super) async fn greet(stream: Box<dyn Transport>, config: &Config) -> Result<Connection, ConnectError> {
+    let mut connection =
+        Connection { stream, decoder: Decoder::new(config.max_reply), incoming: BytesMut::new() };
+    if config.protocol == Protocol::Auto {
+        let mut commands = vec![hello(config)];
+        commands.extend(library_info());
+        match connection.exchange(&commands).await?.into_iter().next() {
+            Some(Value::Error(error)) if wants_resp2(&error) => {}
+            Some(Value::Error(error)) => return Err(ConnectError::Refused(error)),
+            Some(_) | None => return Ok(connection),
+        }
+    }
+    let mut commands: Vec<Command> = config.credentials.iter().map(auth).collect();
+    let required = commands.len();
+    commands.extend(config.client_name.iter().map(|name| Command::new("CLIENT SETNAME").arg(name)));
+    commands.extend(library_info());
+    let replies = connection.exchange(&commands).await?;
+    match replies.into_iter().take(required).find_map(|reply| match reply {
+        Value::Error(error) => Some(error),
+        _accepted => None,
+    }) {
+        Some(error) => Err(ConnectError::Refused(error)),
+        None => Ok(connection),
+    }
+}
+
+fn hello(config: &Config) -> Command {
+    let mut hello = Command::new("HELLO").arg(3);
+    if let Some(credentials) = &config.credentials {
+        let user = credentials.username.as_deref().unwrap_or("default");
+        hello = hello.arg("AUTH").arg(user).arg(&credentials.password);
+    }
+    match &config.client_name {
+        Some(name) => hello.arg("SETNAME").arg(name),
+        None => hello,
+    }
+}
+
+fn auth(credentials: &Credentials) -> Command {
+    match &credentials.username {
+        Some(user) => Command::new("AUTH").arg(user).arg(&credentials.password),
+        None => Command::new("AUTH").arg(&credentials.password),
+    }
+}
+
+fn library_info() -> [Command; 2] {
+    let set = |name: &'static str, value: &'static str| Command::new("CLIENT SETINFO").arg(name).arg(value);
+    [set("LIB-NAME", env!("CARGO_PKG_NAME")), set("LIB-VER", env!("CARGO_PKG_VERSION"))]
+}
+
+/// Whether `HELLO` itself is what the server does not know or not allow, rather than the credentials.
+fn wants_resp2(error: &ServerError) -> bool {
+    match error.class() {
+        ErrorCode::NoProto | ErrorCode::NoPerm => true,
+        ErrorCode::Err => error.text().to_ascii_lowercase().contains("unknown command"),
+        ErrorCode::Moved
+        | ErrorCode::Ask
+        | ErrorCode::TryAgain
+        | ErrorCode::ClusterDown
+        | ErrorCode::Loading
+        | ErrorCode::MasterDown
+        | ErrorCode::ReadOnly
+        | ErrorCode::CrossSlot
+        | ErrorCode::ExecAbort
+        | ErrorCode::Unblocked
+        | ErrorCode::NoAuth
+        | ErrorCode::WrongPass
+        | ErrorCode::NoScript
+        | ErrorCode::Busy
+        | ErrorCode::Oom
+        | ErrorCode::Misconf
+        | ErrorCode::NoReplicas
+        | ErrorCode::WrongType
+        | ErrorCode::Other => false,
+    }
+}
+
+impl Connection {
+    /// Writes all commands and reads as many replies.
+    async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Value>, ConnectError> {
+        let io = |error| ConnectError::Io(std::sync::Arc::new(error));
+        let mut bytes = Vec::new();
+        for command in commands {
+            push_header(&mut bytes, b'*', command.body().args());
+            for arg in command.body().iter() {
+                push_header(&mut bytes, b'$', arg.len());
+                bytes.extend_from_slice(arg);
+                bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        self.stream.write_all(&bytes).await.map_err(io)?;
+        let mut replies = Vec::with_capacity(commands.len());
+        while replies.len() < commands.len() {
+            match self.decoder.decode(&mut self.incoming).map_err(ConnectError::NotResp)? {
+                Some(Value::Push(_)) => {}
+                Some(reply) => replies.push(reply),
+                None => {
+                    if self.stream.read_buf(&mut self.incoming).await.map_err(io)? == 0 {
+                        // A server at its limit of clients says so and closes: its words are worth more than the EOF.
+                        return Err(match replies.into_iter().next() {
+                            Some(Value::Error(error)) => ConnectError::Refused(error),
+                            Some(_) | None => ConnectError::Closed,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(replies)
+    }
+}

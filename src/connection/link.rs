@@ -1,0 +1,300 @@
+//! [`Link`]: one connection that many callers share. They enqueue; its task writes, reads and answers in order.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::command::Command;
+use crate::config::Config;
+use crate::connection::budget::Budget;
+use crate::connection::link_task;
+use crate::connection::loss::{ConnectError, Loss, LossCause};
+use crate::connection::outgoing::{Entry, Outgoing, ReplyTo};
+use crate::connection::transport::Connector;
+use crate::connection::unit::{Piece, UnitReply};
+use crate::node::NodeAddr;
+use crate::protocol::value::Value;
+use crate::stats::Counters;
+
+/// What all links of a client have in common.
+#[derive(Debug)]
+pub(crate) struct LinkContext {
+    pub(crate) config: Arc<Config>,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) observer: Arc<dyn LinkObserver>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// Is told when a node gives reason to look at the topology.
+pub(crate) trait LinkObserver: fmt::Debug + Send + Sync {
+    /// A connection to `node` was lost, could not be made, or has been silent for too long.
+    fn troubled(&self, node: &NodeAddr);
+}
+
+/// The handle. Dropping it closes the connection: what was not written fails as unsent, what was as maybe sent.
+#[derive(Debug)]
+pub(crate) struct Link {
+    shared: Arc<LinkShared>,
+    task: JoinHandle<()>,
+}
+
+/// What the handle, the task and the callers that wait hold together.
+#[derive(Debug)]
+pub(super) struct LinkShared {
+    pub(super) node: NodeAddr,
+    pub(super) budget: Budget,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    pub(super) outgoing: Outgoing,
+    pub(super) state: QueueState,
+    /// The task, if it sleeps.
+    pub(super) sleeper: Option<Waker>,
+    /// A caller has given up since the task looked last.
+    pub(super) abandoned: bool,
+    /// Units that were ever pushed, and how many of them the task has taken: tells whether one is still here.
+    pushed: u64,
+    taken: u64,
+    /// Units that the task has taken and that are not answered yet.
+    pub(super) unanswered: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum QueueState {
+    #[default]
+    Open,
+    /// The last connect failed; the next is not due yet.
+    Down(ConnectError),
+    Closed,
+}
+
+/// Why a link does not take a command; nothing of it has left.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) LossCause);
+
+impl Link {
+    /// A link that connects when the first command comes and reconnects as often as needed. Must be called within a
+    /// tokio runtime.
+    pub(crate) fn lazy(node: NodeAddr, budget: Budget, context: Arc<LinkContext>) -> Self {
+        let shared = Arc::new(LinkShared { node, budget, queue: Mutex::default() });
+        let task = tokio::spawn(link_task::serve(Arc::clone(&shared), context));
+        Self { shared, task }
+    }
+
+    /// A link that is connected and ends with its connection; for one caller at a time. Its replies may take as long
+    /// as they like.
+    pub(crate) async fn exclusive(
+        node: NodeAddr,
+        budget: Budget,
+        context: Arc<LinkContext>,
+    ) -> Result<Self, ConnectError> {
+        let connection = link_task::open(&node, &context).await?;
+        let shared = Arc::new(LinkShared { node, budget, queue: Mutex::default() });
+        let task = tokio::spawn(link_task::serve_once(Arc::clone(&shared), connection, context));
+        Ok(Self { shared, task })
+    }
+
+    pub(crate) fn node(&self) -> &NodeAddr {
+        &self.shared.node
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+
+    /// Whether nothing is queued or in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        let queue = self.shared.lock();
+        queue.outgoing.is_empty() && queue.unanswered == 0
+    }
+
+    /// Whether the connection has ended for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.shared.lock().state, QueueState::Closed)
+    }
+
+    /// Enqueues one command. Its bytes must have been taken from [`Link::budget`]; a refusal gives them back.
+    ///
+    /// Without a deadline the reply is waited for as long as the connection lives.
+    #[inline]
+    pub(crate) fn send(
+        &self,
+        command: &Command,
+        deadline: Option<Instant>,
+    ) -> Result<Pending<Result<Value, Loss>>, Refusal> {
+        let length = command.body().wire_length();
+        let (sender, receiver) = oneshot::channel();
+        self.enqueue(receiver, length, |outgoing| {
+            outgoing.push_command(command);
+            outgoing.push_entry(Entry::new(ReplyTo::One(sender), length, deadline));
+        })
+    }
+
+    /// Enqueues a unit: its pieces are written one after the other, with nothing in between, and answered together.
+    /// Budget and deadline as in [`Link::send`]; `length` is the sum of the pieces' lengths.
+    pub(crate) fn send_unit<'a>(
+        &self,
+        pieces: impl ExactSizeIterator<Item = Piece<'a>>,
+        length: usize,
+        deadline: Option<Instant>,
+    ) -> Result<Pending<UnitReply>, Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        let wanted = pieces.len();
+        let reply_to = ReplyTo::Many { sender, got: Vec::with_capacity(wanted), wanted };
+        self.enqueue(receiver, length, |outgoing| {
+            outgoing.push(pieces, Entry::new(reply_to, length, deadline))
+        })
+    }
+
+    fn enqueue<T>(
+        &self,
+        receiver: oneshot::Receiver<T>,
+        length: usize,
+        push: impl FnOnce(&mut Outgoing),
+    ) -> Result<Pending<T>, Refusal> {
+        let mut queue = self.shared.lock();
+        let refusal = match &queue.state {
+            QueueState::Open => None,
+            QueueState::Down(error) => Some(LossCause::Connect(error.clone())),
+            QueueState::Closed => Some(LossCause::Retired),
+        };
+        if let Some(cause) = refusal {
+            drop(queue);
+            self.shared.budget.give_back(length);
+            return Err(Refusal(cause));
+        }
+        push(&mut queue.outgoing);
+        queue.pushed += 1;
+        let ticket = queue.pushed;
+        let sleeper = queue.sleeper.take();
+        drop(queue);
+        if let Some(task) = sleeper {
+            task.wake();
+        }
+        Ok(Pending { receiver: Some(receiver), ticket, link: Arc::clone(&self.shared) })
+    }
+
+    /// Takes no further command; those that were taken are still answered.
+    pub(crate) fn refuse_new(&self) {
+        self.shared.lock().state = QueueState::Closed;
+    }
+
+    /// Closes the connection now.
+    pub(crate) fn sever(&self) {
+        self.task.abort();
+        let freed = {
+            let mut queue = self.shared.lock();
+            queue.state = QueueState::Closed;
+            queue.outgoing.fail_all(&LossCause::Retired)
+        };
+        self.shared.budget.give_back(freed);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.sever();
+    }
+}
+
+impl LinkShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it is held; if something did, the queue is still whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Swaps what is queued into `into`, which must be empty.
+    pub(super) fn take(&mut self, into: &mut Outgoing) {
+        std::mem::swap(&mut self.outgoing, into);
+        self.taken = self.pushed;
+    }
+}
+
+/// A reply on its way. Dropped before the command was written, it takes the command back.
+#[derive(Debug)]
+pub(crate) struct Pending<T> {
+    /// `None` once it has answered.
+    receiver: Option<oneshot::Receiver<T>>,
+    ticket: u64,
+    link: Arc<LinkShared>,
+}
+
+/// What a reply is when the link ended without giving one.
+pub(crate) trait Answer {
+    fn lost(loss: Loss) -> Self;
+}
+
+impl Answer for Result<Value, Loss> {
+    fn lost(loss: Loss) -> Self {
+        Err(loss)
+    }
+}
+
+impl Answer for UnitReply {
+    fn lost(loss: Loss) -> Self {
+        Self { values: Vec::new(), loss: Some(loss) }
+    }
+}
+
+impl<T: Answer> Pending<T> {
+    pub(crate) fn node(&self) -> &NodeAddr {
+        &self.link.node
+    }
+
+    /// Stops waiting. Tells what is known: the reply if it is there after all, else whether the command can still
+    /// have an effect.
+    pub(crate) fn give_up(mut self, cause: LossCause) -> T {
+        let Some(mut receiver) = self.receiver.take() else { return T::lost(Loss::maybe_sent(cause)) };
+        let mut queue = self.link.lock();
+        // Under the lock the task cannot take it: closed now, it will be cut out.
+        receiver.close();
+        if let Ok(answer) = receiver.try_recv() {
+            return answer;
+        }
+        let loss = if self.ticket > queue.taken { Loss::unsent(cause) } else { Loss::maybe_sent(cause) };
+        queue.note_abandoned();
+        T::lost(loss)
+    }
+}
+
+impl Queue {
+    fn note_abandoned(&mut self) {
+        self.abandoned = true;
+        if let Some(task) = self.sleeper.take() {
+            task.wake();
+        }
+    }
+}
+
+impl<T: Answer> Future for Pending<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(receiver) = &mut self.receiver else {
+            return Poll::Ready(T::lost(Loss::maybe_sent(LossCause::Retired)));
+        };
+        let answer = ready!(Pin::new(receiver).poll(cx));
+        self.receiver = None;
+        // The sender is dropped without a word only when the link itself is: its bytes may have left.
+        Poll::Ready(answer.unwrap_or_else(|_| T::lost(Loss::maybe_sent(LossCause::Retired))))
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        if let Some(mut receiver) = self.receiver.take() {
+            receiver.close();
+            self.link.lock().note_abandoned();
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The task of a [`Link`](crate::connection::link::Link): owns the socket.
+//!
+//! It never waits for a write before it reads, so a full socket cannot deadlock a large pipeline, and it writes what
+//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+
+use crate::connection::handshake::{Connection, greet};
+use crate::connection::link::{LinkContext, LinkShared, QueueState};
+use crate::connection::loss::{ConnectError, LossCause};
+use crate::connection::outgoing::{Entry, Outgoing};
+use crate::node::NodeAddr;
+use crate::protocol::value::Value;
+
+/// How much room a read has at least.
+const READ: usize = 16 << 10;
+
+/// A read buffer that a large reply has made larger than this is given back.
+const KEEP: usize = 256 << 10;
+
+/// Parts that one system call writes.
+const SLICES: usize = 32;
+
+/// Between the attempts to reach a node: doubled from the first to the last, then shortened at random so that a
+/// thousand clients do not come back at once.
+const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+const LAST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Connects whenever there is something to send, for as long as the handle lives.
+pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>) {
+    let mut failures = 0;
+    loop {
+        until_wanted(&shared).await;
+        match open_while_queue_expires(&shared, &context).await {
+            Ok(connection) => {
+                failures = 0;
+                // What was not written stays queued and leaves with the next connection.
+                Conversation::new(&shared, &context, connection, true).run().await;
+                context.counters.disconnects.add_one();
+                context.observer.troubled(&shared.node);
+            }
+            Err(error) => {
+                let cause = LossCause::Connect(error.clone());
+                let freed = {
+                    let mut queue = shared.lock();
+                    queue.state = QueueState::Down(error);
+                    queue.outgoing.fail_all(&cause)
+                };
+                shared.budget.give_back(freed);
+                context.observer.troubled(&shared.node);
+                sleep(backoff(failures)).await;
+                failures += 1;
+                let mut queue = shared.lock();
+                // The handle may have closed it meanwhile.
+                if matches!(queue.state, QueueState::Down(_)) {
+                    queue.state = QueueState::Open;
+                }
+            }
+        }
+    }
+}
+
+/// Serves one connection and then refuses everything.
+pub(super) async fn serve_once(shared: Arc<LinkShared>, connection: Connection, context: Arc<LinkContext>) {
+    let cause = Conversation::new(&shared, &context, connection, false).run().await;
+    let freed = {
+        let mut queue = shared.lock();
+        queue.state = QueueState::Closed;
+        queue.outgoing.fail_all(&cause)
+    };
+    shared.budget.give_back(freed);
+    context.counters.disconnects.add_one();
+}
+
+/// Connects and greets within the connect timeout.
+pub(super) async fn open(node: &NodeAddr, context: &LinkContext) -> Result<Connection, ConnectError> {
+    let limit = context.config.connect_timeout;
+    let connecting = async {
+        let stream =
+            context.connector.connect(node).await.map_err(|error| ConnectError::Io(Arc::new(error)))?;
+        greet(stream, &context.config).await
+    };
+    let connection = timeout(limit, connecting).await.map_err(|_| ConnectError::Timeout(limit))??;
+    context.counters.connects.add_one();
+    Ok(connection)
+}
+
+/// The same, while commands that wait for the connection keep their deadlines.
+async fn open_while_queue_expires(
+    shared: &LinkShared,
+    context: &LinkContext,
+) -> Result<Connection, ConnectError> {
+    let mut opening = pin!(open(&shared.node, context));
+    loop {
+        let look = Duration::from_millis(50);
+        if let Ok(result) = timeout(look, &mut opening).await {
+            return result;
+        }
+        let freed = {
+            let mut queue = shared.lock();
+            queue.outgoing.expire(Instant::now());
+            queue.outgoing.cut_abandoned()
+        };
+        shared.budget.give_back(freed);
+    }
+}
+
+async fn until_wanted(shared: &LinkShared) {
+    poll_fn(|cx| {
+        let freed = {
+            let mut queue = shared.lock();
+            let freed = if std::mem::take(&mut queue.abandoned) { queue.outgoing.cut_abandoned() } else { 0 };
+            if !queue.outgoing.is_empty() {
+                return Poll::Ready(());
+            }
+            queue.sleeper = Some(cx.waker().clone());
+            freed
+        };
+        shared.budget.give_back(freed);
+        Poll::Pending
+    })
+    .await;
+}
+
+fn backoff(failures: u32) -> Duration {
+    let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LAST_BACKOFF);
+    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// One connection from its handshake to its end.
+struct Conversation<'a> {
+    shared: &'a LinkShared,
+    context: &'a LinkContext,
+    connection: Connection,
+    /// Taken from the queue, not wholly written.
+    writing: Outgoing,
+    /// Written, not answered.
+    in_flight: VecDeque<Entry>,
+    /// Has gone to the back of the run queue since something was enqueued.
+    has_yielded: bool,
+    clock: Option<Clock>,
+    /// What is told to the callers that are left at the end; the task may be stopped at any time.
+    cause: LossCause,
+}
+
+/// Looks after deadlines and silence. It is set only while something is under way, and its time is not moved by
+/// each command: entries expire in order, so the first deadline is enough.
+struct Clock {
+    timer: Pin<Box<Sleep>>,
+    is_set: bool,
+    /// A byte was received since the last look.
+    heard: bool,
+    /// Since when nothing was received although something was under way.
+    silent_since: Option<Instant>,
+}
+
+impl<'a> Conversation<'a> {
+    fn new(
+        shared: &'a LinkShared,
+        context: &'a LinkContext,
+        connection: Connection,
+        watches_the_clock: bool,
+    ) -> Self {
+        Self {
+            shared,
+            context,
+            connection,
+            writing: Outgoing::default(),
+            in_flight: VecDeque::new(),
+            has_yielded: false,
+            clock: watches_the_clock.then(Clock::new),
+            cause: LossCause::Retired,
+        }
+    }
+
+    /// Serves until the connection ends, and tells why.
+    async fn run(mut self) -> LossCause {
+        self.cause = poll_fn(|cx| self.poll(cx)).await;
+        self.cause.clone()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LossCause> {
+        let mut freed = 0;
+        let ended = self.poll_parts(cx, &mut freed);
+        if freed > 0 {
+            self.shared.budget.give_back(freed);
+        }
+        ended
+    }
+
+    fn poll_parts(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Poll<LossCause> {
+        loop {
+            if let Err(cause) = self.read(cx, freed) {
+                return Poll::Ready(cause);
+            }
+            if let Err(cause) = self.look_at_the_clock(cx, freed) {
+                return Poll::Ready(cause);
+            }
+            if self.writing.is_empty() && !self.take(cx, freed) {
+                return Poll::Pending;
+            }
+            match self.write(cx) {
+                // The clock starts with the first write, and the replies may be there already.
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Err(cause) = self.look_at_the_clock(cx, freed) {
+                        return Poll::Ready(cause);
+                    }
+                    if !self.rest_while_the_socket_is_full(cx, freed) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(cause) => return Poll::Ready(cause),
+            }
+        }
+    }
+
+    /// Reads what there is and answers the callers. Ends with the read interest registered.
+    fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
+        loop {
+            let Connection { stream, decoder, incoming } = &mut self.connection;
+            incoming.reserve(decoder.missing_bytes(incoming.len()).clamp(READ, KEEP));
+            let received = match pin!(stream.read_buf(incoming)).poll(cx) {
+                Poll::Pending => {
+                    if incoming.is_empty() && incoming.capacity() > KEEP {
+                        *incoming = BytesMut::new();
+                    }
+                    return Ok(());
+                }
+                Poll::Ready(Ok(received)) => received,
+                Poll::Ready(Err(error)) => return Err(LossCause::Io(Arc::new(error))),
+            };
+            if received == 0 {
+                return Err(LossCause::ClosedByPeer);
+            }
+            if let Some(clock) = &mut self.clock {
+                clock.heard = true;
+            }
+            while let Some(value) = decoder.decode(incoming).map_err(LossCause::NotResp)? {
+                if matches!(value, Value::Push(_)) {
+                    continue;
+                }
+                let Some(entry) = self.in_flight.front_mut() else {
+                    return Err(match value {
+                        Value::Error(error) => LossCause::Farewell(error),
+                        _a_reply_to_nothing => LossCause::Unexpected,
+                    });
+                };
+                if entry.answer(value) {
+                    *freed += entry.length();
+                    self.in_flight.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Takes what is queued, after one turn at the back of the run queue. False: nothing to do for now.
+    fn take(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
+        let mut queue = self.shared.lock();
+        queue.unanswered = self.in_flight.len();
+        if std::mem::take(&mut queue.abandoned) {
+            *freed += queue.outgoing.cut_abandoned();
+        }
+        if queue.outgoing.is_empty() {
+            queue.sleeper = Some(cx.waker().clone());
+            self.has_yielded = false;
+            return false;
+        }
+        if !self.has_yielded {
+            self.has_yielded = true;
+            drop(queue);
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        self.has_yielded = false;
+        queue.take(&mut self.writing);
+        queue.unanswered += 1;
+        true
+    }
+
+    /// Writes until nothing is left (true) or the socket is full.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, LossCause> {
+        while !self.writing.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.writing.slices(&mut slices);
+            let stream = Pin::new(&mut self.connection.stream);
+            let written = match slices.get(..filled) {
+                Some([single]) => stream.poll_write(cx, single),
+                Some(several) => stream.poll_write_vectored(cx, several),
+                None => return Ok(true),
+            };
+            match written {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(0)) => {
+                    return Err(LossCause::Io(Arc::new(io::Error::from(io::ErrorKind::WriteZero))));
+                }
+                Poll::Ready(Ok(count)) => {
+                    let in_flight = &mut self.in_flight;
+                    self.writing.advance(count, |entry| in_flight.push_back(entry));
+                }
+                Poll::Ready(Err(error)) => return Err(LossCause::Io(Arc::new(error))),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes back what callers have given up meanwhile. True: there may be something else to do now.
+    fn rest_while_the_socket_is_full(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
+        let mut queue = self.shared.lock();
+        let abandoned = std::mem::take(&mut queue.abandoned);
+        if abandoned {
+            *freed += queue.outgoing.cut_abandoned();
+        }
+        // Wakes for new commands are of no use now, but those of callers that give up are.
+        queue.sleeper = Some(cx.waker().clone());
+        drop(queue);
+        if abandoned {
+            *freed += self.writing.cut_abandoned();
+        }
+        self.writing.is_empty()
+    }
+
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
+        let Some(clock) = &mut self.clock else { return Ok(()) };
+        let silence = self.context.config.silence;
+        loop {
+            if !clock.is_set {
+                let first =
+                    self.in_flight.front().and_then(Entry::deadline).or(self.writing.first_deadline());
+                if self.in_flight.is_empty() && self.writing.is_empty() {
+                    clock.silent_since = None;
+                    return Ok(());
+                }
+                let now = Instant::now();
+                clock.silent_since.get_or_insert(now);
+                clock.heard = false;
+                let look = now + silence / 2;
+                clock.timer.as_mut().reset(first.map_or(look, |first| first.min(look)));
+                clock.is_set = true;
+            }
+            if clock.timer.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            clock.is_set = false;
+            let now = Instant::now();
+            if clock.heard || (self.in_flight.is_empty() && self.writing.is_empty()) {
+                clock.silent_since = None;
+            }
+            let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
+            let overdue = expire(&mut self.in_flight, now);
+            if self.writing.expire(now) {
+                *freed += self.writing.cut_abandoned();
+            }
+            {
+                let mut queue = self.shared.lock();
+                if queue.outgoing.expire(now) {
+                    *freed += queue.outgoing.cut_abandoned();
+                }
+            }
+            // A command had its full time and not a byte came: nothing will, and what is behind it waits for nothing.
+            if overdue && silent_for >= silence {
+                return Err(LossCause::Overdue);
+            }
+            if silent_for >= silence {
+                self.context.observer.troubled(&self.shared.node);
+            }
+        }
+    }
+}
+
+impl Drop for Conversation<'_> {
+    fn drop(&mut self) {
+        let mut freed = self.writing.fail_all(&self.cause);
+        for mut entry in std::mem::take(&mut self.in_flight) {
+            let length = entry.length();
+            entry.fail(self.cause.clone(), length);
+            freed += length;
+        }
+        self.shared.lock().unanswered = 0;
+        self.shared.budget.give_back(freed);
+    }
+}
+
+/// Fails the entries at the front whose time is over; their replies, if they come, are swallowed.
+fn expire(in_flight: &mut VecDeque<Entry>, now: Instant) -> bool {
+    let mut any = false;
+    for entry in in_flight {
+        if entry.deadline().is_none_or(|deadline| deadline > now) {
+            break;
+        }
+        let length = entry.length();
+        entry.fail(LossCause::Expired, length);
+        any = true;
+    }
+    any
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { timer: Box::pin(sleep_until(Instant::now())), is_set: false, heard: false, silent_since: None }
+    }
+}

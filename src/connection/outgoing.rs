@@ -1,0 +1,410 @@
+//! [`Outgoing`]: encoded commands that wait to be written, and who waits for their replies. No I/O.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::command::Command;
+use crate::connection::loss::{Loss, LossCause};
+use crate::connection::unit::{ASKING, EXEC, MULTI, Piece, UnitReply};
+use crate::protocol::body::push_header;
+use crate::protocol::value::Value;
+
+/// A buffer that a burst has made larger than this is given back.
+const KEEP: usize = 1 << 20;
+
+/// Who gets the reply.
+#[derive(Debug)]
+pub(super) enum ReplyTo {
+    One(oneshot::Sender<Result<Value, Loss>>),
+    Many {
+        sender: oneshot::Sender<UnitReply>,
+        got: Vec<Value>,
+        wanted: usize,
+    },
+    /// Gave up after the write; the replies still come and must be counted.
+    Nobody {
+        wanted: usize,
+    },
+}
+
+/// One command or unit.
+#[derive(Debug)]
+pub(super) struct Entry {
+    reply_to: ReplyTo,
+    /// Bytes on the wire, which is also what it takes of the budget.
+    length: usize,
+    deadline: Option<Instant>,
+}
+
+impl Entry {
+    pub(super) fn new(reply_to: ReplyTo, length: usize, deadline: Option<Instant>) -> Self {
+        Self { reply_to, length, deadline }
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match &self.reply_to {
+            ReplyTo::One(sender) => sender.is_closed(),
+            ReplyTo::Many { sender, .. } => sender.is_closed(),
+            ReplyTo::Nobody { .. } => true,
+        }
+    }
+
+    /// Hands over the next reply; true when it was the last.
+    pub(super) fn answer(&mut self, value: Value) -> bool {
+        match &mut self.reply_to {
+            ReplyTo::One(_) => {
+                if let ReplyTo::One(sender) = self.take_reply_to(0) {
+                    // An error here means that the caller is gone, and with it the interest in the reply.
+                    drop(sender.send(Ok(value)));
+                }
+                true
+            }
+            ReplyTo::Many { got, wanted, .. } => {
+                got.push(value);
+                if got.len() < *wanted {
+                    return false;
+                }
+                if let ReplyTo::Many { sender, got, .. } = self.take_reply_to(0) {
+                    drop(sender.send(UnitReply { values: got, loss: None }));
+                }
+                true
+            }
+            ReplyTo::Nobody { wanted } => {
+                *wanted = wanted.saturating_sub(1);
+                *wanted == 0
+            }
+        }
+    }
+
+    /// Tells the caller that no (further) reply comes; replies that come all the same are swallowed.
+    pub(super) fn fail(&mut self, cause: LossCause, written: usize) {
+        let missing = match &self.reply_to {
+            ReplyTo::One(_) => 1,
+            ReplyTo::Many { got, wanted, .. } => wanted - got.len(),
+            ReplyTo::Nobody { wanted } => *wanted,
+        };
+        let loss = Loss { cause, written };
+        match self.take_reply_to(missing) {
+            ReplyTo::One(sender) => drop(sender.send(Err(loss))),
+            ReplyTo::Many { sender, got, .. } => {
+                drop(sender.send(UnitReply { values: got, loss: Some(loss) }));
+            }
+            ReplyTo::Nobody { .. } => {}
+        }
+    }
+
+    fn take_reply_to(&mut self, missing: usize) -> ReplyTo {
+        std::mem::replace(&mut self.reply_to, ReplyTo::Nobody { wanted: missing })
+    }
+}
+
+/// The bytes of commands in order, and an entry for each command or unit of them.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    /// Long arguments with the place in `bytes` where each belongs.
+    segments: VecDeque<(usize, Bytes)>,
+    entries: VecDeque<Entry>,
+    /// Everything in `bytes` before this is written.
+    cursor: usize,
+    /// How much of the first segment is written.
+    segment_cursor: usize,
+    /// How much of the first entry is written.
+    entry_cursor: usize,
+}
+
+impl Outgoing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends one unit. `entry` says its length and who waits for it.
+    pub(super) fn push<'a>(&mut self, pieces: impl IntoIterator<Item = Piece<'a>>, entry: Entry) {
+        for piece in pieces {
+            match piece {
+                Piece::Command(command) => self.push_command(command),
+                Piece::Asking => self.bytes.extend_from_slice(ASKING),
+                Piece::Multi => self.bytes.extend_from_slice(MULTI),
+                Piece::Exec => self.bytes.extend_from_slice(EXEC),
+            }
+        }
+        self.entries.push_back(entry);
+    }
+
+    #[inline]
+    pub(super) fn push_command(&mut self, command: &Command) {
+        let body = command.body();
+        push_header(&mut self.bytes, b'*', body.args());
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(body.bytes());
+        for (place, segment) in body.segments() {
+            self.segments.push_back((base + place, segment.clone()));
+        }
+    }
+
+    pub(super) fn push_entry(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+    }
+
+    /// What is to be written next, in order; `slices` may be too few for all of it.
+    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        let mut from = self.cursor;
+        let mut skip = self.segment_cursor;
+        let mut out = slices.iter_mut();
+        let mut put = |bytes: &'a [u8]| {
+            if bytes.is_empty() {
+                return true;
+            }
+            let Some(slice) = out.next() else { return false };
+            *slice = IoSlice::new(bytes);
+            filled += 1;
+            true
+        };
+        for (place, segment) in &self.segments {
+            let short = self.bytes.get(from..*place).unwrap_or_default();
+            let long = segment.get(skip..).unwrap_or_default();
+            if !put(short) || !put(long) {
+                return filled;
+            }
+            (from, skip) = (*place, 0);
+        }
+        put(self.bytes.get(from..).unwrap_or_default());
+        filled
+    }
+
+    /// Notes that the next `count` bytes were written and hands over the entries that are complete with them.
+    pub(super) fn advance(&mut self, count: usize, mut written: impl FnMut(Entry)) {
+        let mut left = count;
+        while left > 0 {
+            let next = self.segments.front().map_or(self.bytes.len(), |(place, _)| *place);
+            let short = (next - self.cursor).min(left);
+            self.cursor += short;
+            left -= short;
+            if self.cursor < next {
+                break;
+            }
+            let Some((_, segment)) = self.segments.front() else { break };
+            let long = (segment.len() - self.segment_cursor).min(left);
+            self.segment_cursor += long;
+            left -= long;
+            if self.segment_cursor < segment.len() {
+                break;
+            }
+            self.segments.pop_front();
+            self.segment_cursor = 0;
+        }
+        self.entry_cursor += count;
+        while let Some(entry) = self.entries.front()
+            && entry.length <= self.entry_cursor
+        {
+            self.entry_cursor -= entry.length;
+            if let Some(entry) = self.entries.pop_front() {
+                written(entry);
+            }
+        }
+        if self.entries.is_empty() {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.segments.clear();
+        (self.cursor, self.segment_cursor, self.entry_cursor) = (0, 0, 0);
+        if self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Cuts out the commands that nobody waits for any more and of which no byte was written. Returns the bytes
+    /// that were freed.
+    pub(super) fn cut_abandoned(&mut self) -> usize {
+        let first_unwritten = usize::from(self.entry_cursor > 0);
+        if !self.entries.iter().skip(first_unwritten).any(Entry::is_abandoned) {
+            return 0;
+        }
+        let old = std::mem::take(self);
+        let mut freed = 0;
+        let mut segments = old.segments.into_iter().peekable();
+        let mut at = old.cursor;
+        let mut skip = old.segment_cursor;
+        self.entry_cursor = old.entry_cursor;
+        self.segment_cursor = old.segment_cursor;
+        for (place, entry) in old.entries.into_iter().enumerate() {
+            let partial = place == 0 && old.entry_cursor > 0;
+            let keep = partial || !entry.is_abandoned();
+            let mut left = entry.length - if partial { old.entry_cursor } else { 0 };
+            while left > 0 {
+                let next = segments.peek().map_or(old.bytes.len(), |(place, _)| *place);
+                let short = (next - at).min(left);
+                if keep {
+                    self.bytes.extend_from_slice(old.bytes.get(at..at + short).unwrap_or_default());
+                }
+                at += short;
+                left -= short;
+                // A segment belongs to the entry whose bytes surround it; every argument ends with a CR LF in
+                // `bytes`, so an entry never ends with a segment.
+                if left > 0
+                    && let Some((_, segment)) = segments.next_if(|(place, _)| *place == at)
+                {
+                    left -= segment.len() - skip;
+                    skip = 0;
+                    if keep {
+                        self.segments.push_back((self.bytes.len(), segment));
+                    }
+                }
+            }
+            if keep { self.entries.push_back(entry) } else { freed += entry.length }
+        }
+        freed
+    }
+
+    /// Fails what is overdue, from the front, and stops at the first that is not: entries expire in order.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let mut head_written = self.entry_cursor;
+        let mut any = false;
+        for entry in &mut self.entries {
+            if entry.deadline.is_none_or(|deadline| deadline > now) {
+                break;
+            }
+            entry.fail(LossCause::Expired, std::mem::take(&mut head_written));
+            any = true;
+        }
+        any
+    }
+
+    pub(super) fn first_deadline(&self) -> Option<Instant> {
+        self.entries.front().and_then(Entry::deadline)
+    }
+
+    /// Fails everything; returns the bytes that were freed.
+    pub(super) fn fail_all(&mut self, cause: &LossCause) -> usize {
+        let mut head_written = self.entry_cursor;
+        let mut freed = 0;
+        for mut entry in std::mem::take(&mut self.entries) {
+            freed += entry.length;
+            entry.fail(cause.clone(), std::mem::take(&mut head_written));
+        }
+        self.clear();
+        freed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use bytes::Bytes;
+    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+    use tokio::sync::oneshot;
+
+    use super::{Entry, Outgoing, ReplyTo};
+    use crate::command::Command;
+    use crate::connection::loss::Loss;
+    use crate::connection::unit::Piece;
+    use crate::protocol::value::Value;
+
+    type Receiver = oneshot::Receiver<Result<Value, Loss>>;
+
+    fn wire(command: &Command) -> Vec<u8> {
+        let mut out = format!("*{}\r\n", command.body().args()).into_bytes();
+        for arg in command.body().iter() {
+            out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+            out.extend_from_slice(arg);
+            out.extend_from_slice(b"\r\n");
+        }
+        out
+    }
+
+    fn push(outgoing: &mut Outgoing, command: &Command) -> Receiver {
+        let (sender, receiver) = oneshot::channel();
+        let pieces = [Piece::Command(command)];
+        let length = pieces.iter().map(Piece::wire_length).sum();
+        outgoing.push(pieces, Entry::new(ReplyTo::One(sender), length, None));
+        receiver
+    }
+
+    /// Writes at most `count` bytes as a socket would.
+    fn write(outgoing: &mut Outgoing, count: usize, to: &mut Vec<u8>) -> usize {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let filled = outgoing.slices(&mut slices);
+        let bytes: Vec<u8> =
+            slices[..filled].iter().flat_map(|slice| slice.iter().copied()).take(count).collect();
+        let mut done = 0;
+        outgoing.advance(bytes.len(), |_| done += 1);
+        to.extend_from_slice(&bytes);
+        done
+    }
+
+    fn command(number: usize, size: usize) -> Command {
+        Command::new("SET").key(format!("k{number}")).arg(Bytes::from(vec![b'a' + (number % 26) as u8; size]))
+    }
+
+    proptest! {
+        /// What arrives at the server is every command that was kept, whole and in order, however the socket takes
+        /// the bytes and whenever callers give up; one that was begun is finished.
+        #[test]
+        fn commands_leave_whole_and_in_order_and_abandoned_ones_not_at_all(
+            sizes in prop::collection::vec((0_usize..9000, any::<bool>()), 1..20),
+            writes in prop::collection::vec(1_usize..6000, 1..200),
+            cut_at in 0_usize..20,
+        ) {
+            let mut outgoing = Outgoing::default();
+            let commands: Vec<Command> =
+                sizes.iter().enumerate().map(|(number, (size, _))| command(number, *size)).collect();
+            let mut receivers: Vec<Option<Receiver>> =
+                commands.iter().map(|command| Some(push(&mut outgoing, command))).collect();
+            let mut sent = Vec::new();
+            let mut done = 0;
+            let mut begun = 0;
+            let mut cut = vec![false; commands.len()];
+            for (step, count) in writes.iter().cycle().enumerate() {
+                if step == cut_at {
+                    for (place, (_, abandon)) in sizes.iter().enumerate() {
+                        if *abandon {
+                            receivers[place] = None;
+                            cut[place] = place >= begun;
+                        }
+                    }
+                    outgoing.cut_abandoned();
+                }
+                if outgoing.is_empty() {
+                    break;
+                }
+                let before = sent.len();
+                done += write(&mut outgoing, *count, &mut sent);
+                prop_assert_eq!(sent.len() > before, true);
+                begun = done + usize::from(outgoing.entry_cursor > 0);
+            }
+            let kept = commands.iter().zip(&cut).filter(|(_, cut)| !**cut);
+            let wanted: Vec<u8> = kept.flat_map(|(command, _)| wire(command)).collect();
+            prop_assert_eq!(sent, wanted);
+        }
+    }
+
+    #[test]
+    fn bytes_of_an_abandoned_value_are_freed_at_once() {
+        let mut outgoing = Outgoing::default();
+        let value = Bytes::from(vec![0; 1 << 20]);
+        let kept = push(&mut outgoing, &Command::new("SET").key("a").arg("1"));
+        let gone = push(&mut outgoing, &Command::new("SET").key("b").arg(value.clone()));
+        drop(gone);
+        assert!(outgoing.cut_abandoned() > 1 << 20);
+        assert!(value.is_unique());
+        assert_eq!(outgoing.cut_abandoned(), 0);
+        drop(kept);
+    }
+}

@@ -1,0 +1,126 @@
+//! [`NodePool`]: the connections to one node.
+
+use std::sync::Arc;
+
+use deadpool::Runtime;
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
+use tokio::sync::watch;
+
+use crate::connection::budget::{Bound, Budget};
+use crate::connection::link::{Link, LinkContext};
+use crate::connection::loss::ConnectError;
+use crate::node::NodeAddr;
+use crate::slot::Slot;
+
+/// A few links that all callers share, and exclusive connections for those whose reply may take long.
+///
+/// Nothing is connected before it is needed.
+#[derive(Debug)]
+pub(crate) struct NodePool {
+    links: Vec<Link>,
+    exclusive: Pool<ExclusiveLinks>,
+    severed: watch::Sender<bool>,
+}
+
+/// A connection for one caller; goes back to its pool on drop if it is clean.
+pub(crate) type ExclusiveLink = Object<ExclusiveLinks>;
+
+impl NodePool {
+    /// Must be called within a tokio runtime.
+    pub(crate) fn new(node: &NodeAddr, context: &Arc<LinkContext>, client_bound: Bound) -> Self {
+        let config = &context.config;
+        let budget = Budget::new(config.node_budget, client_bound);
+        let links = (0..config.links_per_node.max(1))
+            .map(|_| Link::lazy(node.clone(), budget.clone(), Arc::clone(context)))
+            .collect();
+        let manager = ExclusiveLinks { node: node.clone(), budget, context: Arc::clone(context) };
+        let exclusive = Pool::builder(manager)
+            .max_size(config.exclusive_per_node)
+            .queue_mode(QueueMode::Lifo)
+            .runtime(Runtime::Tokio1)
+            .build();
+        #[expect(clippy::expect_used, reason = "building fails only if timeouts are set without a runtime")]
+        let exclusive = exclusive.expect("no timeouts are set");
+        Self { links, exclusive, severed: watch::Sender::new(false) }
+    }
+
+    /// Which of the links commands of `slot` take: always the same, so that their order is kept.
+    #[inline]
+    pub(crate) fn lane_of(&self, slot: Slot) -> usize {
+        match self.links.len() {
+            0 | 1 => 0,
+            several => usize::from(slot.get()) % several,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn link(&self, lane: usize) -> Option<&Link> {
+        self.links.get(lane)
+    }
+
+    /// The link for commands without a slot.
+    pub(crate) fn any_link(&self) -> Option<&Link> {
+        self.links.first()
+    }
+
+    /// A connection for one caller, made if none is free. Waits while all are taken.
+    pub(crate) async fn exclusive(&self) -> Result<ExclusiveLink, ConnectError> {
+        self.exclusive.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            PoolError::Closed | PoolError::NoRuntimeSpecified => ConnectError::Closed,
+            PoolError::Timeout(_) | PoolError::PostCreateHook(_) => {
+                ConnectError::Timeout(self.exclusive.manager().context.config.connect_timeout)
+            }
+        })
+    }
+
+    /// Takes no further command; what is under way is still answered while the pool lives.
+    pub(crate) fn retire(&self) {
+        self.links.iter().for_each(Link::refuse_new);
+        self.exclusive.close();
+    }
+
+    /// Closes the connections now, those that callers hold included.
+    pub(crate) fn sever(&self) {
+        self.links.iter().for_each(Link::sever);
+        self.exclusive.close();
+        self.severed.send_replace(true);
+    }
+
+    /// Resolves when the pool is severed.
+    pub(crate) async fn until_severed(&self) {
+        // An error would mean that the pool is gone, which its borrow excludes.
+        drop(self.severed.subscribe().wait_for(|severed| *severed).await);
+    }
+
+    /// Whether nothing is under way on the shared links or held from the pool.
+    pub(crate) fn is_idle(&self) -> bool {
+        let status = self.exclusive.status();
+        self.links.iter().all(Link::is_idle) && status.available >= status.size
+    }
+}
+
+/// Makes and checks the exclusive connections.
+#[derive(Debug)]
+pub(crate) struct ExclusiveLinks {
+    node: NodeAddr,
+    budget: Budget,
+    context: Arc<LinkContext>,
+}
+
+impl Manager for ExclusiveLinks {
+    type Type = Link;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<Link, ConnectError> {
+        Link::exclusive(self.node.clone(), self.budget.clone(), Arc::clone(&self.context)).await
+    }
+
+    /// A connection with a reply outstanding (its caller gave up) must never serve another caller.
+    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<ConnectError> {
+        if link.is_closed() || !link.is_idle() {
+            return Err(RecycleError::message("closed or waiting for a reply"));
+        }
+        Ok(())
+    }
+}

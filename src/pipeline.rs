@@ -1,0 +1,133 @@
+//! [`Pipeline`]: many commands in one go.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::core::Core;
+use crate::cluster::executor::execute_all;
+use crate::cluster::job::Deadline;
+use crate::command::Command;
+use crate::commands::all_commands;
+use crate::error::{Error, Result};
+use crate::protocol::command_spec::BlockTimeout;
+use crate::protocol::from_value::FromValue;
+use crate::protocol::to_arg::ToArg;
+use crate::protocol::to_args::ToArgs;
+use crate::protocol::value::Value;
+use crate::request::convert;
+
+/// Commands that are sent together and answered in order; their keys may be in any slots.
+///
+/// The commands for one node leave in one write. They are no transaction: others' commands may come in between, and
+/// one that fails does not stop the rest. A redirect or a retry concerns its own command only.
+///
+/// ```no_run
+/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+/// let mut pipe = client.pipeline();
+/// pipe.set("{u:1}:name", "Ann").incr("{u:1}:visits");
+/// let (_, visits): ((), i64) = pipe.run().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Pipeline {
+    core: Arc<Core>,
+    commands: Vec<Command>,
+    timeout: Option<Duration>,
+}
+
+impl Pipeline {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core, commands: Vec::new(), timeout: None }
+    }
+
+    /// Adds any command.
+    pub fn push(&mut self, command: Command) -> &mut Self {
+        self.commands.push(command);
+        self
+    }
+
+    /// The deadline of a run, for all its commands together, in place of the client's.
+    pub fn timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many commands there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Forgets all commands and keeps their memory for the next ones.
+    pub fn clear(&mut self) -> &mut Self {
+        self.commands.clear();
+        self
+    }
+
+    /// Sends all commands and reads the replies as one `T`: a tuple with a type for each, or a `Vec`.
+    ///
+    /// The first error is the result; what became of the other commands, [`Pipeline::run_each`] tells. The commands
+    /// stay, so a second run sends them again.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`](crate::Request), for each command.
+    pub async fn run<T: FromValue>(&self) -> Result<T> {
+        let values: Vec<Value> = self.run_each().await?.into_iter().collect::<Result<_>>()?;
+        convert(Value::Array(values), "pipeline".into())
+    }
+
+    /// Sends all commands; each has its own result, in order. An error of the whole comes only from a closed client.
+    pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
+        if self.core.is_closed() {
+            return Err(Error::closed());
+        }
+        if let Some(command) =
+            self.commands.iter().find(|command| command.block_timeout() != BlockTimeout::NotBlocking)
+        {
+            return Err(Error::usage("it blocks, and would hold up the pipeline: send it by itself")
+                .with_command(command.shared_name()));
+        }
+        let deadline = Deadline::after(self.timeout.unwrap_or(self.core.config.command_timeout));
+        Ok(execute_all(&self.core, &self.commands, deadline).await)
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("commands", &self.commands.len()).finish_non_exhaustive()
+    }
+}
+
+impl Extend<Command> for Pipeline {
+    fn extend<I: IntoIterator<Item = Command>>(&mut self, commands: I) {
+        self.commands.extend(commands);
+    }
+}
+
+/// Renders a list of commands to methods that queue; also for transactions.
+macro_rules! queueing_methods {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident $(<$reply:ident>)? ($($arg:ident: $ty:ty),*) -> $out:ty = $command:expr;
+    )*) => {$(
+        $(#[$doc])*
+        pub fn $name(&mut self, $($arg: $ty),*) -> &mut Self {
+            self.push($command)
+        }
+    )*};
+}
+
+pub(crate) use queueing_methods;
+
+/// The typed commands; each is queued and answered by the run.
+impl Pipeline {
+    all_commands!(queueing_methods);
+}

@@ -1,0 +1,142 @@
+//! [`Body`]: the arguments of one command, encoded once.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+/// Encoded arguments up to this many bytes need no heap: a `SET` of a 32-byte key to a 64-byte value fits.
+const INLINE: usize = 128;
+
+/// Arguments from this length on are kept apart and written from where they lie.
+pub(crate) const SEGMENT: usize = 4 << 10;
+
+/// The arguments of a command as RESP bulk strings, its name first, without the `*n` header.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Body {
+    bytes: SmallVec<[u8; INLINE]>,
+    /// Long arguments, with the place in `bytes` where each belongs.
+    segments: Vec<(usize, Bytes)>,
+    args: usize,
+}
+
+impl Body {
+    pub(crate) fn push(&mut self, arg: &[u8]) {
+        if arg.len() >= SEGMENT {
+            self.push_segment(Bytes::copy_from_slice(arg));
+        } else {
+            self.push_header(arg.len());
+            self.bytes.extend_from_slice(arg);
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+    }
+
+    pub(crate) fn push_owned(&mut self, arg: Bytes) {
+        if arg.len() >= SEGMENT { self.push_segment(arg) } else { self.push(&arg) }
+    }
+
+    fn push_segment(&mut self, arg: Bytes) {
+        self.push_header(arg.len());
+        self.segments.push((self.bytes.len(), arg));
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    fn push_header(&mut self, length: usize) {
+        self.args += 1;
+        push_header(&mut self.bytes, b'$', length);
+    }
+
+    /// How many arguments there are, the command's name included.
+    pub(crate) fn args(&self) -> usize {
+        self.args
+    }
+
+    /// The short arguments with all headers and line ends.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The long arguments with their places in [`Body::bytes`].
+    pub(crate) fn segments(&self) -> &[(usize, Bytes)] {
+        &self.segments
+    }
+
+    /// What the whole command takes on the wire, its `*n` header included.
+    pub(crate) fn wire_length(&self) -> usize {
+        let long: usize = self.segments.iter().map(|(_, segment)| segment.len()).sum();
+        header_length(self.args) + self.bytes.len() + long
+    }
+
+    /// Each argument, the command's name first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut segments = self.segments.iter().peekable();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let rest = self.bytes.get(at..)?;
+            let line = memchr::memchr(b'\r', rest)?;
+            let length = std::str::from_utf8(rest.get(1..line)?).ok()?.parse::<usize>().ok()?;
+            let start = at + line + 2;
+            if let Some((_, segment)) = segments.next_if(|(place, _)| *place == start && length >= SEGMENT) {
+                at = start + 2;
+                return Some(segment.as_ref());
+            }
+            at = start + length + 2;
+            self.bytes.get(start..start + length)
+        })
+    }
+}
+
+/// `<kind><number>\r\n`.
+pub(crate) fn push_header(out: &mut impl Extend<u8>, kind: u8, number: usize) {
+    let mut digits = [0_u8; 20];
+    let mut rest = number;
+    let mut used = 0;
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(std::iter::once(kind));
+    out.extend(digits.into_iter().skip(20 - used));
+    out.extend(*b"\r\n");
+}
+
+/// The length of `*<number>\r\n`.
+pub(crate) fn header_length(number: usize) -> usize {
+    3 + number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{Body, SEGMENT, header_length, push_header};
+
+    #[test]
+    fn arguments_come_back_as_they_were_pushed() {
+        let long = vec![b'\r'; SEGMENT];
+        let args: Vec<&[u8]> = vec![b"SET", b"", b"\r\n$3\r\n", &long, &long, b"x"];
+        let mut body = Body::default();
+        for arg in &args {
+            body.push(arg);
+        }
+        body.push_owned(Bytes::from_static(b"end"));
+        let back: Vec<&[u8]> = body.iter().collect();
+        assert_eq!(back.len(), 7);
+        assert_eq!(back[..6], args);
+        assert_eq!(back[6], b"end");
+        assert_eq!(body.args(), 7);
+        assert_eq!(body.segments().len(), 2);
+    }
+
+    #[test]
+    fn headers_have_the_length_that_is_reckoned_for_them() {
+        for number in [0, 1, 9, 10, 99, 100, 12345, usize::MAX] {
+            let mut out = Vec::new();
+            push_header(&mut out, b'*', number);
+            assert_eq!(out, format!("*{number}\r\n").into_bytes());
+            assert_eq!(out.len(), header_length(number));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! [`ToArgs`]: one argument or several, where a command takes both.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::protocol::to_arg::ToArg;
+
+/// One argument, or an array, slice or vector of them: `del("a")` as well as `del(["a", "b"])`.
+///
+/// Bytes (`&[u8]`, `[u8; N]`, `Vec<u8>`) are one argument, never a list of small numbers.
+pub trait ToArgs {
+    /// What stands as one argument.
+    type Arg: ToArg;
+
+    /// All of them, in order.
+    fn into_args(self) -> impl Iterator<Item = Self::Arg>;
+}
+
+/// A type that may be an element of a list of arguments; `u8` is not one, because a list of it is bytes.
+pub trait Element: ToArg {
+    /// The same, lent.
+    type Lent<'a>: ToArg
+    where
+        Self: 'a;
+
+    /// Lends itself.
+    fn lend(&self) -> Self::Lent<'_>;
+}
+
+macro_rules! single {
+    ($($ty:ty, lent as $lent:ty: |$value:ident| $lend:expr;)*) => {$(
+        impl ToArgs for $ty {
+            type Arg = Self;
+
+            fn into_args(self) -> impl Iterator<Item = Self> {
+                std::iter::once(self)
+            }
+        }
+
+        impl Element for $ty {
+            type Lent<'l> = $lent where Self: 'l;
+
+            fn lend(&self) -> Self::Lent<'_> {
+                let $value = self;
+                $lend
+            }
+        }
+    )*};
+}
+
+single! {
+    &str, lent as &'l str: |text| text;
+    String, lent as &'l String: |text| text;
+    &String, lent as &'l String: |text| text;
+    Cow<'_, str>, lent as &'l str: |text| text;
+    Bytes, lent as &'l Bytes: |bytes| bytes;
+    &Bytes, lent as &'l Bytes: |bytes| bytes;
+    Vec<u8>, lent as &'l Vec<u8>: |bytes| bytes;
+    &[u8], lent as &'l [u8]: |bytes| bytes;
+    i32, lent as i32: |number| *number;
+    i64, lent as i64: |number| *number;
+    u16, lent as u16: |number| *number;
+    u32, lent as u32: |number| *number;
+    u64, lent as u64: |number| *number;
+    usize, lent as usize: |number| *number;
+    f64, lent as f64: |number| *number;
+}
+
+impl<const N: usize> Element for &[u8; N] {
+    type Lent<'l>
+        = &'l [u8; N]
+    where
+        Self: 'l;
+
+    fn lend(&self) -> Self::Lent<'_> {
+        self
+    }
+}
+
+impl<const N: usize> ToArgs for &[u8; N] {
+    type Arg = Self;
+
+    fn into_args(self) -> impl Iterator<Item = Self> {
+        std::iter::once(self)
+    }
+}
+
+impl<'a> ToArgs for &'a Vec<u8> {
+    type Arg = &'a Vec<u8>;
+
+    fn into_args(self) -> impl Iterator<Item = Self::Arg> {
+        std::iter::once(self)
+    }
+}
+
+impl<T: Element, const N: usize> ToArgs for [T; N] {
+    type Arg = T;
+
+    fn into_args(self) -> impl Iterator<Item = T> {
+        self.into_iter()
+    }
+}
+
+impl<T: Element> ToArgs for Vec<T> {
+    type Arg = T;
+
+    fn into_args(self) -> impl Iterator<Item = T> {
+        self.into_iter()
+    }
+}
+
+impl<'a, T: Element, const N: usize> ToArgs for &'a [T; N] {
+    type Arg = T::Lent<'a>;
+
+    fn into_args(self) -> impl Iterator<Item = Self::Arg> {
+        self.iter().map(T::lend)
+    }
+}
+
+impl<'a, T: Element> ToArgs for &'a [T] {
+    type Arg = T::Lent<'a>;
+
+    fn into_args(self) -> impl Iterator<Item = Self::Arg> {
+        self.iter().map(T::lend)
+    }
+}
+
+impl<'a, T: Element> ToArgs for &'a Vec<T> {
+    type Arg = T::Lent<'a>;
+
+    fn into_args(self) -> impl Iterator<Item = Self::Arg> {
+        self.iter().map(T::lend)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ToArgs;
+    use crate::protocol::body::Body;
+    use crate::protocol::to_arg::{ArgWriter, ToArg};
+
+    fn written(args: impl ToArgs) -> Vec<String> {
+        let mut body = Body::default();
+        for arg in args.into_args() {
+            arg.write_arg(ArgWriter::value(&mut body));
+        }
+        body.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect()
+    }
+
+    #[test]
+    fn one_argument_or_a_list_of_them() {
+        assert_eq!(written("a"), ["a"]);
+        assert_eq!(written(["a", "b"]), ["a", "b"]);
+        let strings = vec!["a".to_owned(), "b".to_owned()];
+        let texts = ["a", "b"];
+        assert_eq!(written(texts.as_slice()), texts);
+        assert_eq!(written(strings.as_slice()), texts);
+        assert_eq!(written(strings), texts);
+        assert_eq!(written([1_i64, 2]), ["1", "2"]);
+        assert_eq!(written(7_u64), ["7"]);
+    }
+
+    #[test]
+    fn bytes_are_one_argument() {
+        assert_eq!(written(b"abc"), ["abc"]);
+        assert_eq!(written(&b"abc"[..]), ["abc"]);
+        assert_eq!(written(b"abc".to_vec()), ["abc"]);
+        assert_eq!(written([b"a", b"b"]), ["a", "b"]);
+    }
+}

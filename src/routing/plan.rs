@@ -1,0 +1,320 @@
+//! [`plan`]: where a command goes.
+
+use crate::command::{Command, Keys, Target};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::node::NodeAddr;
+use crate::protocol::command_spec::{Blocking, CommandSpec, Keys as KeySpec, RequestPolicy, ResponsePolicy};
+use crate::routing::gather::Merge;
+use crate::slot::Slot;
+use crate::topology::slot_map::SlotMap;
+
+/// One place to send to. A slot is looked up anew for each attempt, because its owner may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The primary of this slot.
+    Slot(Slot),
+    /// This node.
+    Node(NodeAddr),
+    /// Any primary.
+    Any,
+}
+
+/// The way of one command.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// It goes to one place as it is.
+    One(Place),
+    /// It goes in parts, each with its place; their replies are merged.
+    Parts { parts: Vec<Part>, merge: Merge },
+}
+
+/// One part of a command that goes to several places.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// `None`: the whole command.
+    pub(crate) command: Option<Command>,
+    pub(crate) place: Place,
+}
+
+/// Decides where `command` goes; refuses what can have no true answer there.
+pub(crate) fn plan(command: &Command, map: &SlotMap) -> Result<Plan, Error> {
+    let spec = command.spec();
+    if let Some(spec) = spec {
+        refuse_what_needs_its_own_connection(spec)?;
+    }
+    match command.target() {
+        Some(Target::Node(addr)) => return Ok(Plan::One(Place::Node(addr.clone()))),
+        Some(Target::SlotOf(key)) => return Ok(Plan::One(Place::Slot(Slot::of_key(key)))),
+        Some(Target::Random) => return Ok(Plan::One(Place::Any)),
+        Some(Target::AllPrimaries) => return Ok(fan_out(primaries(map), response(spec))),
+        Some(Target::AllNodes) => return Ok(fan_out(all_nodes(map), response(spec))),
+        None => {}
+    }
+    match keys_of(command, spec)? {
+        Keys::Same { slot, .. } => Ok(Plan::One(Place::Slot(slot))),
+        Keys::Crossing { first, other } => match spec {
+            Some(spec) if spec.request == RequestPolicy::MultiShard => split(command, spec),
+            Some(_) | None => Err(cross_slot((command, first), (command, other))),
+        },
+        Keys::Unmarked => keyless(spec, map),
+    }
+}
+
+/// The one place of a transaction; `None` without commands. Refuses keys of different slots, naming two of them.
+pub(crate) fn transaction_place(commands: &[Command]) -> Result<Option<Place>, Error> {
+    let mut settled: Option<(Slot, &Command, usize)> = None;
+    for command in commands {
+        let named = |error: Error| error.with_command(command.shared_name());
+        let spec = command.spec();
+        if let Some(spec) = spec {
+            refuse_what_needs_its_own_connection(spec).map_err(named)?;
+        }
+        match (keys_of(command, spec).map_err(named)?, settled) {
+            (Keys::Unmarked, _) => {}
+            (Keys::Crossing { first, other }, _) => {
+                return Err(named(cross_slot((command, first), (command, other))));
+            }
+            (Keys::Same { slot, first }, Some((same, earlier, place))) if same != slot => {
+                return Err(named(cross_slot((earlier, place), (command, first))));
+            }
+            (Keys::Same { slot, first }, None) => settled = Some((slot, command, first)),
+            (Keys::Same { .. }, Some(_)) => {}
+        }
+    }
+    Ok(match settled {
+        Some((slot, _, _)) => Some(Place::Slot(slot)),
+        None => (!commands.is_empty()).then_some(Place::Any),
+    })
+}
+
+/// The keys as marked, or as the table finds them.
+fn keys_of(command: &Command, spec: Option<&CommandSpec>) -> Result<Keys, Error> {
+    let (Keys::Unmarked, Some(spec)) = (command.marked_keys(), spec) else {
+        return Ok(command.marked_keys());
+    };
+    let args: Vec<&[u8]> = command.body().iter().collect();
+    let mut positions = positions(spec, &args)?;
+    let slot_at = |place: usize| args.get(place).map(|key| Slot::of_key(key));
+    let Some((first, slot)) = positions.next().and_then(|first| Some((first, slot_at(first)?))) else {
+        return Ok(Keys::Unmarked);
+    };
+    let other = positions.find(|place| slot_at(*place) != Some(slot));
+    Ok(other.map_or(Keys::Same { slot, first }, |other| Keys::Crossing { first, other }))
+}
+
+fn positions(spec: &CommandSpec, args: &[&[u8]]) -> Result<impl Iterator<Item = usize>, Error> {
+    spec.key_positions(args.len(), |place| args.get(place).copied().unwrap_or_default())
+        .map_err(|error| Error::usage(error.to_string()))
+}
+
+fn refuse_what_needs_its_own_connection(spec: &CommandSpec) -> Result<(), Error> {
+    match spec.blocking {
+        Blocking::Never | Blocking::SecondsLast | Blocking::SecondsFirst | Blocking::MillisOption => Ok(()),
+        Blocking::OwnWrites => Err(Error::usage(
+            "it counts the writes of its own connection, and this client's connections are shared: it would say \
+             \"acknowledged\" for nothing. Durable writes as one unit are not supported yet",
+        )),
+        Blocking::Stream => Err(Error::usage(
+            "it takes its connection over; subscriptions and monitoring are not supported yet",
+        )),
+        Blocking::Session => Err(Error::usage(
+            "it changes the state of its connection, and this client's connections are shared. For MULTI and EXEC \
+             use Client::transaction; credentials, names and RESP version are set by URL or builder",
+        )),
+    }
+}
+
+fn keyless(spec: Option<&CommandSpec>, map: &SlotMap) -> Result<Plan, Error> {
+    let Some(spec) = spec else { return Ok(Plan::One(Place::Any)) };
+    match spec.request {
+        RequestPolicy::ByKey | RequestPolicy::AnyNode | RequestPolicy::MultiShard => {
+            Ok(Plan::One(Place::Any))
+        }
+        RequestPolicy::AllNodes => Ok(fan_out(all_nodes(map), spec.response)),
+        // Any primary's random key is a random key.
+        RequestPolicy::AllShards if spec.name == "RANDOMKEY" => Ok(Plan::One(Place::Any)),
+        RequestPolicy::AllShards => Ok(fan_out(primaries(map), spec.response)),
+        RequestPolicy::Special => Err(Error::usage(
+            "it walks one node with a cursor of that node: name the node with Command::to(Target::Node(..))",
+        )),
+    }
+}
+
+fn response(spec: Option<&CommandSpec>) -> ResponsePolicy {
+    spec.map_or(ResponsePolicy::Special, |spec| spec.response)
+}
+
+fn primaries(map: &SlotMap) -> Vec<NodeAddr> {
+    map.shards().filter_map(|shard| shard.primary()).map(|node| node.addr.clone()).collect()
+}
+
+fn all_nodes(map: &SlotMap) -> Vec<NodeAddr> {
+    map.nodes().iter().map(|node| node.addr.clone()).collect()
+}
+
+fn fan_out(nodes: Vec<NodeAddr>, policy: ResponsePolicy) -> Plan {
+    let parts = nodes.iter().map(|node| Part { command: None, place: Place::Node(node.clone()) }).collect();
+    Plan::Parts { parts, merge: Merge::by_policy(policy, nodes) }
+}
+
+/// One command for each slot, in the order of their first keys.
+fn split(command: &Command, spec: &CommandSpec) -> Result<Plan, Error> {
+    let KeySpec::Range { step, .. } = spec.keys else {
+        return Err(Error::usage("its keys are in different slots, and it cannot be split"));
+    };
+    let args: Vec<&[u8]> = command.body().iter().collect();
+    let keys: Vec<usize> = positions(spec, &args)?.collect();
+    let step = usize::from(step).max(1);
+    let tail = keys.last().map_or(args.len(), |last| last + step);
+    let mut slots: Vec<(Slot, Vec<usize>)> = Vec::new();
+    let mut place_of = std::collections::HashMap::new();
+    for (place, at) in keys.iter().enumerate() {
+        let slot = Slot::of_key(args.get(*at).copied().unwrap_or_default());
+        let index = *place_of.entry(slot).or_insert_with(|| {
+            slots.push((slot, Vec::new()));
+            slots.len() - 1
+        });
+        if let Some((_, places)) = slots.get_mut(index) {
+            places.push(place);
+        }
+    }
+    let part_of = |places: &[usize]| {
+        let mut part = Command::new(command.shared_name());
+        for at in places.iter().filter_map(|place| keys.get(*place)) {
+            part = part.key(args.get(*at).copied().unwrap_or_default());
+            part = part.args(args.get(at + 1..at + step).unwrap_or_default().iter().copied());
+        }
+        part.args(args.get(tail..).unwrap_or_default().iter().copied())
+    };
+    let parts = slots
+        .iter()
+        .map(|(slot, places)| Part { command: Some(part_of(places)), place: Place::Slot(*slot) })
+        .collect();
+    let places = slots.into_iter().map(|(_, places)| places).collect();
+    Ok(Plan::Parts { parts, merge: Merge::of_split(spec.response, places) })
+}
+
+/// Names both keys and their slots, and the way out.
+fn cross_slot(first: (&Command, usize), other: (&Command, usize)) -> Error {
+    let shown = |(command, place): (&Command, usize)| {
+        let key = command.arg_at(place);
+        let text = key.get(..key.len().min(64)).unwrap_or_default().escape_ascii().to_string();
+        format!("\"{text}\" is in slot {}", Slot::of_key(key))
+    };
+    Error::new(
+        ErrorKind::CrossSlot,
+        Outcome::Rejected,
+        format!(
+            "its keys must be in one slot, but {} and {}; give them a common {{hash tag}}",
+            shown(first),
+            shown(other)
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Plan, plan};
+    use crate::command::{Command, Target};
+    use crate::error::ErrorKind;
+    use crate::node::NodeAddr;
+    use crate::slot::Slot;
+    use crate::topology::slot_map::{Node, SlotMap};
+
+    fn map() -> SlotMap {
+        let mut map = SlotMap::empty(1);
+        let a = map.add_node(Node::primary(NodeAddr::new("a", 1), None)).unwrap();
+        let b = map.add_node(Node::primary(NodeAddr::new("b", 2), None)).unwrap();
+        let c = map.add_node(Node::replica(NodeAddr::new("c", 3), None)).unwrap();
+        map.add_shard(a);
+        map.add_shard(b);
+        map.add_replica(a, c);
+        Slot::all().for_each(|slot| map.assign(slot, if slot.get() < 8000 { a } else { b }));
+        map
+    }
+
+    fn one(command: &Command) -> Place {
+        match plan(command, &map()).unwrap() {
+            Plan::One(place) => place,
+            parts => panic!("{parts:?}"),
+        }
+    }
+
+    fn parts(command: &Command) -> Vec<(Option<String>, Place)> {
+        match plan(command, &map()).unwrap() {
+            Plan::Parts { parts, .. } => parts
+                .into_iter()
+                .map(|part| {
+                    let text = part.command.map(|command| {
+                        let args: Vec<String> = command
+                            .body()
+                            .iter()
+                            .map(|arg| String::from_utf8_lossy(arg).into_owned())
+                            .collect();
+                        args.join(" ")
+                    });
+                    (text, part.place)
+                })
+                .collect(),
+            one => panic!("{one:?}"),
+        }
+    }
+
+    #[test]
+    fn a_command_goes_by_its_key_marked_or_not() {
+        let foo = Place::Slot(Slot::of_key(b"foo"));
+        assert_eq!(one(&Command::new("GET").key("foo")), foo);
+        assert_eq!(one(&Command::new("get").arg("foo")), foo);
+        assert_eq!(one(&Command::new("MODULE.CALL").key("foo").arg("bar")), foo);
+        assert_eq!(
+            one(&Command::new("ZUNIONSTORE").arg("{foo}:3").arg("2").arg("{foo}:1").arg("{foo}:2")),
+            foo
+        );
+        assert_eq!(one(&Command::new("ECHO").arg("foo")), Place::Any);
+    }
+
+    #[test]
+    fn a_multi_key_command_is_split_by_slot_with_its_values() {
+        let slot = |key: &str| Place::Slot(Slot::of_key(key.as_bytes()));
+        let mset = Command::new("MSET").key_values([("a", "1"), ("b", "2"), ("{a}x", "3")]);
+        assert_eq!(
+            parts(&mset),
+            [(Some("MSET a 1 {a}x 3".to_owned()), slot("a")), (Some("MSET b 2".to_owned()), slot("b"))]
+        );
+        let bare = Command::new("MGET").arg("a").arg("b");
+        assert_eq!(
+            parts(&bare),
+            [(Some("MGET a".to_owned()), slot("a")), (Some("MGET b".to_owned()), slot("b"))]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_split_names_both_keys_and_slots() {
+        let error = plan(&Command::new("SUNIONSTORE").arg("all").arg("a").arg("b"), &map()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CrossSlot);
+        assert_eq!(
+            error.to_string(),
+            "its keys must be in one slot, but \"all\" is in slot 3894 and \"a\" is in slot 15495; \
+             give them a common {hash tag}"
+        );
+        assert!(plan(&Command::new("MSETNX").arg("a").arg("1").arg("b").arg("2"), &map()).is_err());
+    }
+
+    #[test]
+    fn keyless_commands_go_where_their_policy_says() {
+        assert_eq!(parts(&Command::new("DBSIZE")).len(), 2);
+        assert_eq!(parts(&Command::new("CONFIG SET").arg("a").arg("b")).len(), 3);
+        assert_eq!(one(&Command::new("RANDOMKEY")), Place::Any);
+        let node = NodeAddr::new("c", 3);
+        assert_eq!(one(&Command::new("DBSIZE").to(Target::Node(node.clone()))), Place::Node(node));
+        assert_eq!(parts(&Command::new("TIME").to(Target::AllNodes)).len(), 3);
+    }
+
+    #[test]
+    fn what_would_lie_or_do_harm_on_a_shared_connection_is_refused() {
+        for name in ["WAIT", "MULTI", "WATCH", "SELECT", "CLIENT REPLY", "SUBSCRIBE", "MONITOR"] {
+            let error = plan(&Command::new(name).key("1"), &map()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{name}");
+        }
+    }
+}

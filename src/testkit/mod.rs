@@ -1,0 +1,39 @@
+//! Real servers for tests: [`LocalCluster`] starts a cluster of `redis-server` or `valkey-server` processes on
+//! 127.0.0.1, and [`LocalServer`] a single one without cluster mode. For Unix; feature `testkit`.
+//!
+//! ```no_run
+//! use keyslot::testkit::LocalCluster;
+//! use keyslot::{Client, Commands};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = LocalCluster::start(3, 1).await?; // three primaries with one replica each
+//! let client = Client::connect(&cluster.url()).await?;
+//! client.set("user:1", "Ann").await?;
+//!
+//! let slot = keyslot::Slot::of_key(b"user:1");
+//! let primary = cluster.primary_of(slot).await?;
+//! cluster.kill(&primary)?; // the replica is promoted
+//! let name: Option<String> = client.get("user:1").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The program is found on `PATH`, or named by the environment variable `KEYSLOT_SERVER`; see [`Server::find`]. Ports
+//! are reserved across processes, so tests may run side by side. Nothing is left behind: dropping a cluster kills its
+//! servers and removes their files, also when the test panics; and when the test process itself is killed or aborts,
+//! a small watchdog process does the same (it finds the servers by `/proc`, so on Linux).
+//!
+//! Everything here takes the real time that servers take, so a test must not pause tokio's clock. The runtime needs
+//! I/O and time enabled, as in `#[tokio::test]`.
+
+// A customer of `connection` and the floors below it; never imports `routing`, `topology` or `cluster`, because a
+// mistake that the kit and the client share would hide itself.
+
+mod form;
+mod local;
+mod ports;
+mod process;
+mod server;
+
+pub use local::{LocalCluster, LocalClusterBuilder, LocalServer};
+pub use server::{Server, ServerVersion, StartError};

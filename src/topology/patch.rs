@@ -1,0 +1,130 @@
+//! [`Patches`]: what redirects have taught, until a newer view of the cluster says it too.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::node::NodeAddr;
+use crate::slot::Slot;
+use crate::topology::slot_map::SlotMap;
+
+/// How long a node may lag behind in gossip. A patch that is older yields to any view of the same epoch.
+const GOSSIP_LAG: Duration = Duration::from_secs(2);
+
+/// One `MOVED`.
+#[derive(Clone, Debug)]
+struct Patch {
+    slot: Slot,
+    to: NodeAddr,
+    /// The epoch of the map that was wrong.
+    epoch: u64,
+    at: Instant,
+}
+
+/// The patches that the next view may not know yet.
+///
+/// A view that was asked for before a `MOVED`, or that comes from a node that gossip has not reached, would undo it
+/// and make the next command take the redirect again. A view with a higher epoch than the map that was patched is
+/// newer than the patch in any case (a failover, a finished move), and wins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patches(Vec<Patch>);
+
+impl Patches {
+    pub(crate) fn add(&mut self, slot: Slot, to: &NodeAddr, epoch: u64, at: Instant) {
+        self.0.retain(|patch| patch.slot != slot);
+        self.0.push(Patch { slot, to: to.clone(), epoch, at });
+    }
+
+    /// `view` with the patches that outlive it; the others are forgotten.
+    pub(crate) fn apply(&mut self, view: SlotMap, now: Instant) -> SlotMap {
+        self.0.retain(|patch| {
+            let outdated = view.epoch() > patch.epoch || now.duration_since(patch.at) > GOSSIP_LAG;
+            let confirmed = view.primary_of(patch.slot).is_some_and(|owner| owner.addr == patch.to);
+            !outdated && !confirmed
+        });
+        self.0.iter().fold(view, |map, patch| map.with_owner(patch.slot, &patch.to))
+    }
+}
+
+/// The view to believe of those that several nodes gave: the highest epoch, and among equals the one that most of
+/// the others agree with.
+pub(crate) fn choose(views: Vec<SlotMap>) -> Option<SlotMap> {
+    let highest = views.iter().map(SlotMap::epoch).max()?;
+    let newest: Vec<&SlotMap> = views.iter().filter(|view| view.epoch() == highest).collect();
+    // `max_by_key` gives the last of equals; reversed, the first answer wins a draw.
+    newest
+        .iter()
+        .rev()
+        .max_by_key(|view| newest.iter().filter(|other| other.agrees_with(view)).count())
+        .map(|view| (*view).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{GOSSIP_LAG, Patches, choose};
+    use crate::node::NodeAddr;
+    use crate::slot::Slot;
+    use crate::topology::slot_map::{Node, SlotMap};
+
+    fn addr(port: u16) -> NodeAddr {
+        NodeAddr::new("h", port)
+    }
+
+    fn map(epoch: u64, owner: u16) -> SlotMap {
+        let mut map = SlotMap::empty(epoch);
+        let index = map.add_node(Node::primary(addr(owner), None)).unwrap();
+        map.add_shard(index);
+        for slot in Slot::all() {
+            map.assign(slot, index);
+        }
+        map
+    }
+
+    fn owner(map: &SlotMap, slot: Slot) -> u16 {
+        map.primary_of(slot).unwrap().addr.port()
+    }
+
+    #[test]
+    fn a_patch_survives_a_view_of_the_same_epoch_but_not_a_newer_one() {
+        let slot = Slot::new(7).unwrap();
+        let now = Instant::now();
+        let mut patches = Patches::default();
+        patches.add(slot, &addr(2), 5, now);
+        assert_eq!(owner(&patches.apply(map(5, 1), now), slot), 2);
+        assert_eq!(owner(&patches.apply(map(6, 1), now), slot), 1);
+        assert_eq!(owner(&patches.apply(map(5, 1), now), slot), 1, "forgotten once it was overruled");
+    }
+
+    #[test]
+    fn a_patch_yields_when_gossip_has_had_its_time() {
+        let slot = Slot::new(7).unwrap();
+        let now = Instant::now();
+        let mut patches = Patches::default();
+        patches.add(slot, &addr(2), 5, now);
+        let later = now + GOSSIP_LAG + Duration::from_millis(1);
+        assert_eq!(owner(&patches.apply(map(5, 1), later), slot), 1);
+    }
+
+    #[test]
+    fn the_newest_redirect_of_a_slot_counts() {
+        let slot = Slot::new(7).unwrap();
+        let now = Instant::now();
+        let mut patches = Patches::default();
+        patches.add(slot, &addr(2), 5, now);
+        patches.add(slot, &addr(3), 5, now);
+        assert_eq!(owner(&patches.apply(map(5, 1), now), slot), 3);
+    }
+
+    #[test]
+    fn the_highest_epoch_is_believed_and_then_the_majority() {
+        let slot = Slot::new(7).unwrap();
+        assert_eq!(owner(&choose(vec![map(5, 1), map(6, 2), map(5, 1)]).unwrap(), slot), 2);
+        assert_eq!(owner(&choose(vec![map(5, 1), map(5, 2), map(5, 2)]).unwrap(), slot), 2);
+        assert_eq!(owner(&choose(vec![map(5, 1), map(5, 2)]).unwrap(), slot), 1);
+        assert!(choose(vec![]).is_none());
+    }
+}

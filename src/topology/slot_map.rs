@@ -1,0 +1,386 @@
+//! [`SlotMap`]: an immutable picture of the cluster. A change makes a new one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::node::NodeAddr;
+use crate::slot::Slot;
+
+/// What a node does in its shard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Role {
+    /// Serves reads and writes of its slots.
+    Primary,
+    /// Follows a primary.
+    Replica,
+}
+
+/// What the cluster says of a node's state (`CLUSTER SHARDS`; before Redis 7.0 always [`Health::Online`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Health {
+    /// Up and in sync.
+    Online,
+    /// Up, not yet in sync.
+    Loading,
+    /// Seen as failed by the majority.
+    Failed,
+}
+
+/// One node of the cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Node {
+    /// Where it listens, by the endpoint that the cluster prefers.
+    pub addr: NodeAddr,
+    /// Its 40-digit id; `None` for a node known by a redirect only.
+    pub id: Option<Arc<str>>,
+    /// Primary or replica.
+    pub role: Role,
+    /// Its state as the cluster sees it.
+    pub health: Health,
+    /// Its availability zone, if it announces one (Valkey 9).
+    pub zone: Option<Arc<str>>,
+}
+
+/// First and last slot of a range, both included.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SlotRange {
+    /// The first slot.
+    pub first: Slot,
+    /// The last slot.
+    pub last: Slot,
+}
+
+impl fmt::Display for SlotRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+/// A node's place in a [`SlotMap`]; means nothing in another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct NodeIndex(u16);
+
+impl NodeIndex {
+    /// Marks a slot without an owner. A cluster has at most 16384 primaries and a thousand nodes in practice.
+    const NONE: Self = Self(u16::MAX);
+
+    #[inline]
+    pub(crate) fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// The topology of a cluster: nodes, shards, and the owner of every slot.
+///
+/// A snapshot: [`Client::slot_map`](crate::Client::slot_map) gives the current one, and it never changes afterwards.
+#[derive(Clone)]
+pub struct SlotMap {
+    nodes: Vec<Node>,
+    shards: Vec<ShardNodes>,
+    owners: Box<[NodeIndex; Slot::COUNT as usize]>,
+    epoch: u64,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct ShardNodes {
+    primary: NodeIndex,
+    replicas: Vec<NodeIndex>,
+}
+
+/// A primary with its replicas and slots, as [`SlotMap::shards`] gives it.
+#[derive(Clone, Copy)]
+pub struct Shard<'a> {
+    map: &'a SlotMap,
+    nodes: &'a ShardNodes,
+}
+
+impl SlotMap {
+    /// A map without nodes, to be filled by discovery.
+    pub(crate) fn empty(epoch: u64) -> Self {
+        Self {
+            nodes: Vec::new(),
+            shards: Vec::new(),
+            owners: Box::new([NodeIndex::NONE; Slot::COUNT as usize]),
+            epoch,
+        }
+    }
+
+    /// Every slot at one node: a server that is not in cluster mode.
+    pub(crate) fn standalone(addr: NodeAddr) -> Self {
+        let mut map = Self::empty(0);
+        if let Some(only) = map.add_node(Node::primary(addr, None)) {
+            map.add_shard(only);
+            map.owners.fill(only);
+        }
+        map
+    }
+
+    /// All nodes, primaries and replicas, in no particular order.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// All shards, those without slots included.
+    pub fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
+        self.shards.iter().map(|nodes| Shard { map: self, nodes })
+    }
+
+    /// The primary that serves `slot`, or `None` if the cluster has not assigned it.
+    #[must_use]
+    pub fn primary_of(&self, slot: Slot) -> Option<&Node> {
+        self.nodes.get(self.owner(slot)?.get())
+    }
+
+    /// The cluster's current epoch as the node that was asked knew it; 0 if it did not say.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How many slots have an owner; [`Slot::COUNT`] in a whole cluster.
+    #[must_use]
+    pub fn assigned_slots(&self) -> usize {
+        self.owners.iter().filter(|owner| **owner != NodeIndex::NONE).count()
+    }
+
+    #[inline]
+    pub(crate) fn owner(&self, slot: Slot) -> Option<NodeIndex> {
+        self.owners.get(usize::from(slot.get())).copied().filter(|owner| *owner != NodeIndex::NONE)
+    }
+
+    pub(crate) fn index_of(&self, addr: &NodeAddr) -> Option<NodeIndex> {
+        self.indexed().find(|(_, node)| node.addr == *addr).map(|(index, _)| index)
+    }
+
+    pub(crate) fn index_of_id(&self, id: &str) -> Option<NodeIndex> {
+        self.indexed().find(|(_, node)| node.id.as_deref() == Some(id)).map(|(index, _)| index)
+    }
+
+    pub(crate) fn node(&self, index: NodeIndex) -> Option<&Node> {
+        self.nodes.get(index.get())
+    }
+
+    /// All nodes with their places.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
+        (0..u16::MAX).map(NodeIndex).zip(&self.nodes)
+    }
+
+    pub(crate) fn primaries(&self) -> impl Iterator<Item = NodeIndex> {
+        self.shards.iter().map(|shard| shard.primary)
+    }
+
+    /// The same map with `slot` at `addr`, which becomes a primary if it was none.
+    pub(crate) fn with_owner(&self, slot: Slot, addr: &NodeAddr) -> Self {
+        let mut map = self.clone();
+        let known = map.index_of(addr);
+        let Some(owner) = known.or_else(|| map.add_node(Node::primary(addr.clone(), None))) else {
+            return map;
+        };
+        if !map.shards.iter().any(|shard| shard.primary == owner) {
+            for shard in &mut map.shards {
+                shard.replicas.retain(|replica| *replica != owner);
+            }
+            if let Some(node) = map.nodes.get_mut(owner.get()) {
+                node.role = Role::Primary;
+            }
+            map.add_shard(owner);
+        }
+        map.assign(slot, owner);
+        map
+    }
+
+    /// `None` only if there is no room for another index.
+    pub(crate) fn add_node(&mut self, node: Node) -> Option<NodeIndex> {
+        let index =
+            u16::try_from(self.nodes.len()).ok().map(NodeIndex).filter(|index| *index != NodeIndex::NONE)?;
+        self.nodes.push(node);
+        Some(index)
+    }
+
+    pub(crate) fn node_mut(&mut self, index: NodeIndex) -> Option<&mut Node> {
+        self.nodes.get_mut(index.get())
+    }
+
+    pub(crate) fn add_shard(&mut self, primary: NodeIndex) {
+        if !self.primaries().any(|known| known == primary) {
+            self.shards.push(ShardNodes { primary, replicas: Vec::new() });
+        }
+    }
+
+    pub(crate) fn add_replica(&mut self, primary: NodeIndex, replica: NodeIndex) {
+        if let Some(shard) = self.shards.iter_mut().find(|shard| shard.primary == primary)
+            && !shard.replicas.contains(&replica)
+        {
+            shard.replicas.push(replica);
+        }
+    }
+
+    pub(crate) fn assign(&mut self, slot: Slot, owner: NodeIndex) {
+        if let Some(entry) = self.owners.get_mut(usize::from(slot.get())) {
+            *entry = owner;
+        }
+    }
+
+    /// Whether both say the same of every slot and every shard; epochs and order aside.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        self.nodes.len() == other.nodes.len()
+            && self.shards.len() == other.shards.len()
+            && self.nodes.iter().all(|node| other.nodes.contains(node))
+            && self.shards().all(|shard| {
+                other.shards().any(|twin| {
+                    twin.primary().map(|node| &node.addr) == shard.primary().map(|node| &node.addr)
+                        && twin.replica_count() == shard.replica_count()
+                        && shard
+                            .replicas()
+                            .all(|replica| twin.replicas().any(|other| other.addr == replica.addr))
+                })
+            })
+            && self.same_owners(other)
+    }
+
+    fn same_owners(&self, other: &Self) -> bool {
+        // Nodes are compared once for each pair of places, not once for each slot.
+        let mut last = None;
+        self.owners.iter().zip(other.owners.iter()).all(|(mine, theirs)| {
+            if last == Some((*mine, *theirs)) {
+                return true;
+            }
+            last = Some((*mine, *theirs));
+            self.node(*mine).map(|node| &node.addr) == other.node(*theirs).map(|node| &node.addr)
+        })
+    }
+}
+
+impl fmt::Debug for SlotMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotMap").field("epoch", &self.epoch).field("shards", &DebugShards(self)).finish()
+    }
+}
+
+struct DebugShards<'a>(&'a SlotMap);
+
+impl fmt::Debug for DebugShards<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.shards()).finish()
+    }
+}
+
+impl Node {
+    pub(crate) fn primary(addr: NodeAddr, id: Option<Arc<str>>) -> Self {
+        Self { addr, id, role: Role::Primary, health: Health::Online, zone: None }
+    }
+
+    pub(crate) fn replica(addr: NodeAddr, id: Option<Arc<str>>) -> Self {
+        Self { role: Role::Replica, ..Self::primary(addr, id) }
+    }
+}
+
+impl<'a> Shard<'a> {
+    /// The node that serves the shard's slots.
+    #[must_use]
+    pub fn primary(&self) -> Option<&'a Node> {
+        self.map.node(self.nodes.primary)
+    }
+
+    /// The nodes that follow it.
+    pub fn replicas(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
+        let map = self.map;
+        self.nodes.replicas.iter().filter_map(move |replica| map.node(*replica))
+    }
+
+    fn replica_count(&self) -> usize {
+        self.nodes.replicas.len()
+    }
+
+    /// The slots as ranges in order; empty for a primary without slots.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<SlotRange> {
+        let mut ranges: Vec<SlotRange> = Vec::new();
+        for slot in self.slots() {
+            match ranges.last_mut() {
+                Some(range) if range.last.get() + 1 == slot.get() => range.last = slot,
+                Some(_) | None => ranges.push(SlotRange { first: slot, last: slot }),
+            }
+        }
+        ranges
+    }
+
+    /// Each slot of the shard, in order.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> + use<'a> {
+        let (map, primary) = (self.map, self.nodes.primary);
+        Slot::all().filter(move |slot| map.owner(*slot) == Some(primary))
+    }
+}
+
+impl fmt::Debug for Shard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("primary", &self.primary().map(|node| &node.addr))
+            .field("replicas", &self.replicas().map(|node| &node.addr).collect::<Vec<_>>())
+            .field("slots", &self.ranges().iter().map(ToString::to_string).collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Node, Role, SlotMap};
+    use crate::node::NodeAddr;
+    use crate::slot::Slot;
+
+    fn addr(port: u16) -> NodeAddr {
+        NodeAddr::new("127.0.0.1", port)
+    }
+
+    /// Two shards of one half each; the first has a replica.
+    fn two_shards() -> SlotMap {
+        let mut map = SlotMap::empty(3);
+        let a = map.add_node(Node::primary(addr(1), None)).unwrap();
+        let b = map.add_node(Node::primary(addr(2), None)).unwrap();
+        let c = map.add_node(Node::replica(addr(3), None)).unwrap();
+        map.add_shard(a);
+        map.add_shard(b);
+        map.add_replica(a, c);
+        for slot in Slot::all() {
+            map.assign(slot, if slot.get() < 8192 { a } else { b });
+        }
+        map
+    }
+
+    #[test]
+    fn a_moved_slot_leaves_the_old_map_as_it_was() {
+        let old = two_shards();
+        let slot = Slot::new(100).unwrap();
+        let new = old.with_owner(slot, &addr(2));
+        assert_eq!(old.primary_of(slot).unwrap().addr, addr(1));
+        assert_eq!(new.primary_of(slot).unwrap().addr, addr(2));
+        let ranges: Vec<String> =
+            new.shards().next().unwrap().ranges().iter().map(ToString::to_string).collect();
+        assert_eq!(ranges, ["0-99", "101-8191"]);
+        assert!(!old.agrees_with(&new));
+        assert!(old.agrees_with(&two_shards()));
+    }
+
+    #[test]
+    fn a_replica_or_a_stranger_that_gets_a_slot_becomes_a_primary() {
+        let old = two_shards();
+        let promoted = old.with_owner(Slot::new(5).unwrap(), &addr(3));
+        assert_eq!(promoted.primary_of(Slot::new(5).unwrap()).unwrap().role, Role::Primary);
+        assert_eq!(promoted.shards().next().unwrap().replicas().count(), 0);
+        let stranger = old.with_owner(Slot::new(5).unwrap(), &addr(9));
+        assert_eq!((stranger.nodes().len(), stranger.shards().count()), (4, 3));
+    }
+
+    #[test]
+    fn a_standalone_server_owns_every_slot() {
+        let map = SlotMap::standalone(addr(1));
+        assert_eq!(map.assigned_slots(), 16384);
+        assert_eq!(map.shards().next().unwrap().ranges()[0].to_string(), "0-16383");
+    }
+}

@@ -1,0 +1,103 @@
+//! [`Transaction`]: `MULTI`, commands, `EXEC`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::core::Core;
+use crate::cluster::executor::execute_transaction;
+use crate::cluster::job::Deadline;
+use crate::command::Command;
+use crate::commands::all_commands;
+use crate::error::{Error, Result};
+use crate::pipeline::queueing_methods;
+use crate::protocol::from_value::FromValue;
+use crate::protocol::to_arg::ToArg;
+use crate::protocol::to_args::ToArgs;
+use crate::protocol::value::Value;
+use crate::request::convert;
+use crate::routing::plan::transaction_place;
+
+/// Commands that are executed one after the other with nothing in between, or not at all. All keys in one slot.
+///
+/// The whole leaves in one write and takes one round trip. The server runs every command even if one before it fails;
+/// it refuses all of them if one cannot be queued, and then the error is that command's. A redirect sends the whole
+/// again: nothing of it had been executed.
+///
+/// Source: [transactions](https://redis.io/docs/latest/develop/using-commands/transactions/).
+///
+/// ```no_run
+/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+/// let mut tx = client.transaction();
+/// tx.incr("{u:1}:visits").expire("{u:1}:visits", 60);
+/// let (visits, _): (i64, bool) = tx.run().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Transaction {
+    core: Arc<Core>,
+    commands: Vec<Command>,
+    timeout: Option<Duration>,
+}
+
+impl Transaction {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core, commands: Vec::new(), timeout: None }
+    }
+
+    /// Adds any command.
+    pub fn push(&mut self, command: Command) -> &mut Self {
+        self.commands.push(command);
+        self
+    }
+
+    /// The deadline of a run in place of the client's.
+    pub fn timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many commands there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Executes all commands and reads the replies as one `T`: a tuple with a type for each, or a `Vec`. For the error
+    /// of one command apart from the others', read it as `Result<_, ServerError>`.
+    ///
+    /// Keys of different slots are refused before anything is sent, with an error that names them.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`](crate::Request), for the whole.
+    pub async fn run<T: FromValue>(&self) -> Result<T> {
+        const NAME: &str = "MULTI/EXEC";
+        if self.core.is_closed() {
+            return Err(Error::closed().with_command(NAME.into()));
+        }
+        let Some(place) = transaction_place(&self.commands)? else {
+            return convert(Value::Array(Vec::new()), NAME.into());
+        };
+        let deadline = Deadline::after(self.timeout.unwrap_or(self.core.config.command_timeout));
+        let value = execute_transaction(&self.core, &self.commands, place, deadline).await?;
+        convert(value, NAME.into())
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("commands", &self.commands.len()).finish_non_exhaustive()
+    }
+}
+
+/// The typed commands; each is queued and answered by the run.
+impl Transaction {
+    all_commands!(queueing_methods);
+}
