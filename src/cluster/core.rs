@@ -29,6 +29,9 @@ use crate::topology::slot_map::SlotMap;
 /// for less and then answers `MOVED`; what a primary that hung answers after that is lost with its data.
 const DEMOTED_GRACE: Duration = Duration::from_millis(250);
 
+/// Views of a lower epoch that are disregarded, one after the other, before one is believed.
+const OLDER_VIEWS: u32 = 5;
+
 /// The shared heart of a client. Readers load a snapshot; writers go one at a time through `topology`.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -39,7 +42,10 @@ pub(crate) struct Core {
     routes: ArcSwap<Routes>,
     topology: Mutex<Topology>,
     pub(crate) signal: Arc<RefreshSignal>,
+    /// No new requests.
     closed: AtomicBool,
+    /// No requests at all: the pools are gone.
+    ended: AtomicBool,
     /// Requests between two attempts, which hold nothing of the byte budget.
     slow_requests: AtomicUsize,
 }
@@ -50,6 +56,8 @@ struct Topology {
     patches: Patches,
     /// Pools of nodes that are asked although no map names them: seeds, and targets of `ASK`.
     guests: HashMap<NodeAddr, Arc<NodePool>>,
+    /// Views in a row that were older than the current map.
+    older_views: u32,
     /// Pools that are no longer used and still answer what they were sent, each until its time.
     retired: Vec<(Arc<NodePool>, Instant)>,
 }
@@ -114,6 +122,7 @@ impl Core {
             })),
             topology: Mutex::default(),
             closed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             slow_requests: AtomicUsize::new(0),
             config,
             counters,
@@ -167,17 +176,22 @@ impl Core {
         let map = Arc::clone(self.routes().map());
         topology.patches.add(slot, to, map.epoch(), Instant::now());
         if map.primary_of(slot).is_none_or(|owner| owner.addr != *to) {
-            self.swap(&mut topology, map.with_owner(slot, to));
+            let mut map = SlotMap::clone(&map);
+            map.repoint(slot, to);
+            self.swap(&mut topology, map);
         }
     }
 
-    /// Takes a view of the cluster over, unless it is older than what is known.
+    /// Takes a view of the cluster over, unless it is older than what is known. A cluster that was reset begins with
+    /// low epochs again: when no node knows better for long enough, the lower view is the truth.
     pub(crate) fn install(&self, view: SlotMap) {
         let mut topology = self.topology();
         let current = Arc::clone(self.routes().map());
-        if view.epoch() < current.epoch() {
+        if view.epoch() < current.epoch() && topology.older_views < OLDER_VIEWS {
+            topology.older_views += 1;
             return;
         }
+        topology.older_views = 0;
         // Whoever still needs one of them makes it anew.
         topology.guests.retain(|addr, pool| view.index_of(addr).is_some() || !pool.is_idle());
         let new = topology.patches.apply(view, Instant::now());
@@ -234,6 +248,11 @@ impl Core {
         self.closed.load(Ordering::Relaxed)
     }
 
+    /// Whether even requests that were under way when the client was closed have no more time.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Refuses new requests, and resolves when those under way have ended or `limit` has passed.
     pub(crate) async fn close(&self, limit: Duration) {
         self.closed.store(true, Ordering::Relaxed);
@@ -249,6 +268,7 @@ impl Core {
         };
         // What has not ended by then ends with its links.
         drop(tokio::time::timeout(limit, drained).await);
+        self.ended.store(true, Ordering::Release);
         let mut topology = self.topology();
         let empty = Routes::new(SlotMap::empty(u64::MAX), |addr| self.new_pool(addr));
         let routes = self.routes.swap(Arc::new(empty));

@@ -157,6 +157,9 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
         if deadline.at.is_some_and(|at| at <= now) {
             jobs.iter_mut().filter(|job| !job.is_settled()).for_each(|job| job.expire(deadline));
         }
+        if core.has_ended() {
+            jobs.iter_mut().filter(|job| !job.is_settled()).for_each(Job::closed);
+        }
         let is_due = |job: &Job<'_>| !job.is_settled() && job.not_before().is_none_or(|at| at <= now);
         let due: Vec<usize> =
             jobs.iter().enumerate().filter(|(_, job)| is_due(job)).map(|(index, _)| index).collect();
@@ -203,12 +206,8 @@ fn group(core: &Core, jobs: &mut [Job<'_>], due: Vec<usize>) -> Vec<Group> {
             (None, Place::Any) => routes.any_primary().cloned(),
         };
         let Some(pool) = pool else {
-            if core.is_closed() {
-                job.closed();
-            } else {
-                job.has_no_owner();
-                core.signal.request();
-            }
+            job.has_no_owner();
+            core.signal.request();
             continue;
         };
         let lane = match job.place() {
@@ -249,7 +248,7 @@ async fn attempt(core: &Core, jobs: &[Job<'_>], group: &Group, deadline: Deadlin
     }
     let connection = match within(deadline.at, group.pool.exclusive()).await {
         Some(Ok(connection)) => connection,
-        Some(Err(error)) => return lost(LossCause::Connect(error)),
+        Some(Err(cause)) => return lost(cause),
         None => return lost(LossCause::Expired),
     };
     tokio::select! {

@@ -117,17 +117,15 @@ async fn open_while_queue_expires(
 
 async fn until_wanted(shared: &LinkShared) {
     poll_fn(|cx| {
-        let freed = {
-            let mut queue = shared.lock();
-            let freed = if std::mem::take(&mut queue.abandoned) { queue.outgoing.cut_abandoned() } else { 0 };
-            if !queue.outgoing.is_empty() {
-                return Poll::Ready(());
-            }
+        let mut queue = shared.lock();
+        let freed = if std::mem::take(&mut queue.abandoned) { queue.outgoing.cut_abandoned() } else { 0 };
+        let is_wanted = !queue.outgoing.is_empty();
+        if !is_wanted {
             queue.sleeper = Some(cx.waker().clone());
-            freed
-        };
+        }
+        drop(queue);
         shared.budget.give_back(freed);
-        Poll::Pending
+        if is_wanted { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
@@ -220,7 +218,11 @@ impl<'a> Conversation<'a> {
                         return Poll::Pending;
                     }
                 }
-                Err(cause) => return Poll::Ready(cause),
+                Err(cause) => {
+                    // Replies that arrived before the end are still replies; what the read says of the end is not news.
+                    drop(self.read(cx, freed));
+                    return Poll::Ready(cause);
+                }
             }
         }
     }

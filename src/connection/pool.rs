@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::connection::budget::{Bound, Budget};
 use crate::connection::link::{Link, LinkContext};
-use crate::connection::loss::ConnectError;
+use crate::connection::loss::{ConnectError, LossCause};
 use crate::node::NodeAddr;
 use crate::slot::Slot;
 
@@ -64,13 +64,14 @@ impl NodePool {
     }
 
     /// A connection for one caller, made if none is free. Waits while all are taken.
-    pub(crate) async fn exclusive(&self) -> Result<ExclusiveLink, ConnectError> {
+    pub(crate) async fn exclusive(&self) -> Result<ExclusiveLink, LossCause> {
         self.exclusive.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Closed | PoolError::NoRuntimeSpecified => ConnectError::Closed,
-            PoolError::Timeout(_) | PoolError::PostCreateHook(_) => {
-                ConnectError::Timeout(self.exclusive.manager().context.config.connect_timeout)
-            }
+            PoolError::Backend(error) => LossCause::Connect(error),
+            // The pool has no time-outs and no hooks of its own: it was retired.
+            PoolError::Closed
+            | PoolError::NoRuntimeSpecified
+            | PoolError::Timeout(_)
+            | PoolError::PostCreateHook(_) => LossCause::Retired,
         })
     }
 

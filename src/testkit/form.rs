@@ -73,6 +73,16 @@ impl Peer {
         self.link.node()
     }
 
+    /// As [`Peer::ask`] over a connection for this command alone, which is within its time.
+    pub(super) async fn ask_once(
+        node: &NodeAddr,
+        credentials: Option<&Credentials>,
+        command: &Command,
+    ) -> Result<Value, Error> {
+        let asked = async { Self::connect(node, credentials).await?.ask(command).await };
+        timeout(time_of(command), asked).await.unwrap_or_else(|_| Err(overdue(node, command)))
+    }
+
     /// The reply, an error reply being one.
     pub(super) async fn ask(&self, command: &Command) -> Result<Value, Error> {
         let failed = |kind, outcome, text: String| {
@@ -83,8 +93,7 @@ impl Peer {
             .link
             .send(command, None)
             .map_err(|refusal| failed(ErrorKind::ConnectionLost, Outcome::NotSent, refusal.0.to_string()))?;
-        let limit = command.own_timeout().unwrap_or(REPLY);
-        match timeout(limit, pending).await {
+        match timeout(time_of(command), pending).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Loss { cause, written })) => {
                 let kind = match cause {
@@ -100,9 +109,7 @@ impl Peer {
                 let outcome = if written == 0 { Outcome::NotSent } else { Outcome::MaybeExecuted };
                 Err(failed(kind, outcome, cause.to_string()))
             }
-            Err(_elapsed) => {
-                Err(failed(ErrorKind::Timeout, Outcome::MaybeExecuted, format!("no reply within {limit:?}")))
-            }
+            Err(_elapsed) => Err(overdue(self.node(), command)),
         }
     }
 
@@ -129,10 +136,14 @@ impl Peer {
         })
     }
 
-    /// The value of `field:value` in `INFO` of this section.
-    pub(super) async fn info(&self, section: &'static str, field: &str) -> Result<Option<String>, Error> {
-        let info = self.text(&Command::new("INFO").arg(section)).await?;
-        Ok(field_of(&info, field).map(str::to_owned))
+    /// The id of its process.
+    pub(super) async fn process_id(&self) -> Result<Option<u32>, Error> {
+        let info = self.text(&Command::new("INFO").arg("server")).await?;
+        Ok(field_of(&info, "process_id").and_then(|id| id.parse().ok()))
+    }
+
+    async fn replication(&self) -> Result<String, Error> {
+        self.text(&Command::new("INFO").arg("replication")).await
     }
 
     /// `ok` or `fail`.
@@ -145,6 +156,17 @@ impl Peer {
     pub(super) async fn cluster_nodes(&self) -> Result<Vec<Seen>, Error> {
         Ok(self.text(&Command::new("CLUSTER NODES")).await?.lines().filter_map(Seen::parse).collect())
     }
+}
+
+fn time_of(command: &Command) -> Duration {
+    command.own_timeout().unwrap_or(REPLY)
+}
+
+fn overdue(node: &NodeAddr, command: &Command) -> Error {
+    let text = format!("no reply within {:?}", time_of(command));
+    Error::new(ErrorKind::Timeout, Outcome::MaybeExecuted, text)
+        .with_command(command.shared_name())
+        .with_node(node.clone())
 }
 
 fn field_of<'a>(info: &'a str, field: &str) -> Option<&'a str> {
@@ -264,14 +286,14 @@ async fn replicate(replica: &Member, primary: &Member) -> Result<(), String> {
 }
 
 async fn synced(replica: &Peer) -> Result<(), String> {
-    match replica.info("replication", "master_link_status").await {
-        Ok(Some(status)) if status == "up" => Ok(()),
-        Ok(status) => {
-            let status = status.unwrap_or_else(|| "missing".to_owned());
-            Err(format!("{}: the link to its primary is {status}", replica.node()))
-        }
-        Err(error) => Err(error.to_string()),
-    }
+    let info = replica.replication().await.map_err(|error| error.to_string())?;
+    unsynced(&info).map_or(Ok(()), |complaint| Err(format!("{}: {complaint}", replica.node())))
+}
+
+/// What is wrong with a replica that says this of its replication.
+fn unsynced(info: &str) -> Option<String> {
+    let status = field_of(info, "master_link_status").unwrap_or("missing");
+    (status != "up").then(|| format!("the link to its primary is {status}"))
 }
 
 /// Waits until each of `members` is connected with all others, and judges the cluster as the first does: a new node
@@ -332,7 +354,7 @@ struct View {
     state: String,
     nodes: Vec<Seen>,
     shares: Vec<Share>,
-    syncs: Result<(), String>,
+    replication: String,
 }
 
 /// One entry of `CLUSTER SLOTS`, with ids because addresses may be unknown for a while.
@@ -347,15 +369,11 @@ struct Share {
 impl View {
     async fn of(member: &Member) -> Result<Self, Error> {
         let peer = &member.peer;
-        let state = peer.cluster_state().await?;
-        let slots = peer.order(&Command::new("CLUSTER SLOTS")).await?;
-        let nodes = peer.cluster_nodes().await?;
-        let is_replica = nodes.iter().any(|seen| seen.id == member.id && seen.primary.is_some());
         Ok(Self {
-            state,
-            shares: Share::read_all(&slots),
-            syncs: if is_replica { synced(peer).await } else { Ok(()) },
-            nodes,
+            state: peer.cluster_state().await?,
+            nodes: peer.cluster_nodes().await?,
+            shares: Share::read_all(&peer.order(&Command::new("CLUSTER SLOTS")).await?),
+            replication: peer.replication().await?,
         })
     }
 
@@ -364,21 +382,17 @@ impl View {
         if self.state != "ok" {
             return Some(format!("cluster_state is {}", self.state));
         }
-        if let Err(text) = &self.syncs {
-            return Some(text.clone());
-        }
         if let Some(missed) = missed(&self.nodes, members) {
             return Some(missed);
         }
-        let unlisted = members.iter().find(|member| {
-            let primary =
-                self.nodes.iter().find(|seen| seen.id == member.id).and_then(|seen| seen.primary.as_ref());
-            self.shares
-                .iter()
-                .any(|share| Some(&share.owner) == primary && !share.replicas.contains(&member.id))
-        });
-        if let Some(replica) = unlisted {
-            return Some(format!("it does not list the replica {}", replica.peer.node()));
+        for member in members {
+            let Some(primary) = self.primary_of(member) else { continue };
+            if self.shares.iter().any(|share| share.owner == *primary && !share.replicas.contains(&member.id)) {
+                return Some(format!("it does not list the replica {}", member.peer.node()));
+            }
+        }
+        if let Some(out_of_sync) = self.out_of_sync(members) {
+            return Some(out_of_sync);
         }
         let covered: i64 = self.shares.iter().map(|share| share.last - share.first + 1).sum();
         if covered != i64::from(Slot::COUNT) {

@@ -27,6 +27,9 @@ const TRIES: usize = 5;
 /// Keys that one `MIGRATE` moves at most; the source serves nobody meanwhile.
 const BATCH: usize = 100;
 
+/// How long the target of a `MIGRATE` may be silent; less than the kit waits for the source's reply.
+const MIGRATE_MILLIS: u32 = 20_000;
+
 /// A cluster of real server processes on 127.0.0.1, ended and removed on drop.
 ///
 /// Nodes are named by their addresses, which never change. Methods that take one fail with
@@ -224,7 +227,8 @@ impl LocalCluster {
     ///
     /// If there is no reply, for 30 s or for the command's own [`timeout`](Command::timeout).
     pub async fn command(&self, node: &NodeAddr, command: Command) -> Result<Value, Error> {
-        self.peer(node).await?.ask(&command).await
+        self.process(node)?;
+        Peer::ask_once(node, self.credentials.as_ref(), &command).await
     }
 
     /// The id that this node has in the cluster.
@@ -386,7 +390,7 @@ impl LocalCluster {
             }
             moved += keys.len();
             let mut migrate =
-                Command::new("MIGRATE").arg(to.host()).arg(to.port()).arg("").arg(0).arg(60_000);
+                Command::new("MIGRATE").arg(to.host()).arg(to.port()).arg("").arg(0).arg(MIGRATE_MILLIS);
             if let Some(Credentials { password, .. }) = &self.credentials {
                 migrate = migrate.arg("AUTH").arg(password);
             }
@@ -502,10 +506,10 @@ async fn until_ready(process: &Process, credentials: Option<&Credentials>) -> Re
 
 async fn greeting(process: &Process, credentials: Option<&Credentials>) -> Result<(), String> {
     let peer = Peer::connect(process.node(), credentials).await.map_err(|error| error.to_string())?;
-    let id = peer.info("server", "process_id").await.map_err(|error| error.to_string())?;
+    let id = peer.process_id().await.map_err(|error| error.to_string())?;
     // Somebody else may have bound the port a moment earlier; then ours is about to end.
-    if id != Some(process.id().to_string()) {
-        return Err(format!("another process listens there, {id:?}"));
+    if id != Some(process.id()) {
+        return Err(format!("another process listens there: {id:?}"));
     }
     match peer.ask(&Command::new("PING")).await {
         Ok(Value::Error(error)) if error.code() == "LOADING" => Err(error.text().to_owned()),
@@ -564,7 +568,7 @@ impl LocalServer {
     ///
     /// If there is no reply, for 30 s or for the command's own [`timeout`](Command::timeout).
     pub async fn command(&self, command: Command) -> Result<Value, Error> {
-        Peer::connect(self.node(), None).await?.ask(&command).await
+        Peer::ask_once(self.node(), None, &command).await
     }
 
     /// As [`LocalCluster::kill`].

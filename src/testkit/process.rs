@@ -28,7 +28,7 @@ const LOG: &str = "server.log";
 /// Must be dropped after the processes.
 #[derive(Debug)]
 pub(super) struct Home {
-    // In this order: should the test process be killed while the folder is removed, the watchdog goes on with it.
+    // Dropped in this order: the watchdog goes on if the test process is killed meanwhile.
     folder: TempDir,
     _watchdog: Watchdog,
 }
@@ -58,7 +58,10 @@ impl Home {
 /// else by then, and a server may have been started a moment before the end or have forked. None can come after the
 /// end of the pipe: a child that was forked holds the pipe until its `exec`, and is in the folder by then.
 #[derive(Debug)]
-struct Watchdog(Child);
+struct Watchdog {
+    shell: Child,
+    folder: PathBuf,
+}
 
 /// Goes on until nothing is found, because a server may fork while the others are killed.
 const WATCH: &str = r#"
@@ -90,15 +93,17 @@ impl Watchdog {
             // A terminal's ^C and a test runner's kill go to the group of the test process, and must not end this.
             .process_group(0)
             .spawn()
-            .map(Self)
+            .map(|shell| Self { shell, folder: folder.to_owned() })
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        // All is clear already. Errors mean that it has ended.
-        let _killed = self.0.kill();
-        let _reaped = self.0.wait();
+        // Its work is done, unless something was in the way; waiting ends its pipe. Errors mean that it has ended.
+        if !self.folder.exists() {
+            let _killed = self.shell.kill();
+        }
+        let _reaped = self.shell.wait();
     }
 }
 

@@ -7,17 +7,25 @@ use crate::topology::slot_map::{Role, SlotMap};
 ///
 /// A primary that merely gave its slots away (resharding, removal) is none of them: it still answers truthfully.
 pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
-    old.shards()
-        .filter_map(|shard| {
-            let primary = shard.primary()?;
-            let first_slot = shard.slots().next()?;
-            let successor = new.primary_of(first_slot)?;
-            let was_replica = shard.replicas().any(|replica| replica.addr == successor.addr);
-            let is_primary_still =
-                new.nodes().iter().any(|node| node.addr == primary.addr && node.role == Role::Primary);
-            (was_replica && !is_primary_still).then(|| primary.addr.clone())
-        })
-        .collect()
+    let mut gone: Vec<NodeAddr> = Vec::new();
+    for (before, after) in old.owner_pairs(new) {
+        let (Some(before), Some(after)) =
+            (before.and_then(|index| old.node(index)), after.and_then(|index| new.node(index)))
+        else {
+            continue;
+        };
+        if before.addr == after.addr || gone.contains(&before.addr) {
+            continue;
+        }
+        let is_primary_still = new
+            .index_of(&before.addr)
+            .and_then(|index| new.node(index))
+            .is_some_and(|node| node.role == Role::Primary);
+        if !is_primary_still && old.is_replica_of(&after.addr, &before.addr) {
+            gone.push(before.addr.clone());
+        }
+    }
+    gone
 }
 
 #[cfg(test)]

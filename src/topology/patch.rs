@@ -36,13 +36,14 @@ impl Patches {
     }
 
     /// `view` with the patches that outlive it; the others are forgotten.
-    pub(crate) fn apply(&mut self, view: SlotMap, now: Instant) -> SlotMap {
+    pub(crate) fn apply(&mut self, mut view: SlotMap, now: Instant) -> SlotMap {
         self.0.retain(|patch| {
             let outdated = view.epoch() > patch.epoch || now.duration_since(patch.at) > GOSSIP_LAG;
             let confirmed = view.primary_of(patch.slot).is_some_and(|owner| owner.addr == patch.to);
             !outdated && !confirmed
         });
-        self.0.iter().fold(view, |map, patch| map.with_owner(patch.slot, &patch.to))
+        self.0.iter().for_each(|patch| view.repoint(patch.slot, &patch.to));
+        view
     }
 }
 

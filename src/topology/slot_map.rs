@@ -1,5 +1,6 @@
 //! [`SlotMap`]: an immutable picture of the cluster. A change makes a new one.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,10 +81,19 @@ impl NodeIndex {
 /// A snapshot: [`Client::slot_map`](crate::Client::slot_map) gives the current one, and it never changes afterwards.
 #[derive(Clone)]
 pub struct SlotMap {
-    nodes: Vec<Node>,
-    shards: Vec<ShardNodes>,
+    // Shared by the maps that differ in owners only, so that a redirect copies neither.
+    nodes: Arc<NodeTable>,
+    shards: Arc<Vec<ShardNodes>>,
     owners: Box<[NodeIndex; Slot::COUNT as usize]>,
     epoch: u64,
+}
+
+/// The nodes, found by place, address and id.
+#[derive(Clone, Default)]
+struct NodeTable {
+    list: Vec<Node>,
+    by_addr: HashMap<NodeAddr, NodeIndex>,
+    by_id: HashMap<Arc<str>, NodeIndex>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -103,8 +113,8 @@ impl SlotMap {
     /// A map without nodes, to be filled by discovery.
     pub(crate) fn empty(epoch: u64) -> Self {
         Self {
-            nodes: Vec::new(),
-            shards: Vec::new(),
+            nodes: Arc::default(),
+            shards: Arc::default(),
             owners: Box::new([NodeIndex::NONE; Slot::COUNT as usize]),
             epoch,
         }
@@ -123,7 +133,7 @@ impl SlotMap {
     /// All nodes, primaries and replicas, in no particular order.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+        &self.nodes.list
     }
 
     /// All shards, those without slots included.
@@ -134,7 +144,7 @@ impl SlotMap {
     /// The primary that serves `slot`, or `None` if the cluster has not assigned it.
     #[must_use]
     pub fn primary_of(&self, slot: Slot) -> Option<&Node> {
-        self.nodes.get(self.owner(slot)?.get())
+        self.node(self.owner(slot)?)
     }
 
     /// The cluster's current epoch as the node that was asked knew it; 0 if it did not say.
@@ -155,66 +165,69 @@ impl SlotMap {
     }
 
     pub(crate) fn index_of(&self, addr: &NodeAddr) -> Option<NodeIndex> {
-        self.indexed().find(|(_, node)| node.addr == *addr).map(|(index, _)| index)
+        self.nodes.by_addr.get(addr).copied()
     }
 
     pub(crate) fn index_of_id(&self, id: &str) -> Option<NodeIndex> {
-        self.indexed().find(|(_, node)| node.id.as_deref() == Some(id)).map(|(index, _)| index)
+        self.nodes.by_id.get(id).copied()
     }
 
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&Node> {
-        self.nodes.get(index.get())
-    }
-
-    /// All nodes with their places.
-    pub(crate) fn indexed(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
-        (0..u16::MAX).map(NodeIndex).zip(&self.nodes)
+        self.nodes.list.get(index.get())
     }
 
     pub(crate) fn primaries(&self) -> impl Iterator<Item = NodeIndex> {
         self.shards.iter().map(|shard| shard.primary)
     }
 
-    /// The same map with `slot` at `addr`, which becomes a primary if it was none.
-    pub(crate) fn with_owner(&self, slot: Slot, addr: &NodeAddr) -> Self {
-        let mut map = self.clone();
-        let known = map.index_of(addr);
-        let Some(owner) = known.or_else(|| map.add_node(Node::primary(addr.clone(), None))) else {
-            return map;
+    pub(crate) fn is_replica_of(&self, replica: &NodeAddr, primary: &NodeAddr) -> bool {
+        let (Some(replica), Some(primary)) = (self.index_of(replica), self.index_of(primary)) else {
+            return false;
         };
-        if !map.shards.iter().any(|shard| shard.primary == owner) {
-            for shard in &mut map.shards {
+        self.shards.iter().any(|shard| shard.primary == primary && shard.replicas.contains(&replica))
+    }
+
+    /// Puts `slot` at `addr`, which becomes a primary if it was none.
+    pub(crate) fn repoint(&mut self, slot: Slot, addr: &NodeAddr) {
+        let known = self.index_of(addr);
+        let Some(owner) = known.or_else(|| self.add_node(Node::primary(addr.clone(), None))) else { return };
+        if !self.primaries().any(|primary| primary == owner) {
+            for shard in Arc::make_mut(&mut self.shards) {
                 shard.replicas.retain(|replica| *replica != owner);
             }
-            if let Some(node) = map.nodes.get_mut(owner.get()) {
+            if let Some(node) = self.node_mut(owner) {
                 node.role = Role::Primary;
             }
-            map.add_shard(owner);
+            self.add_shard(owner);
         }
-        map.assign(slot, owner);
-        map
+        self.assign(slot, owner);
     }
 
     /// `None` only if there is no room for another index.
     pub(crate) fn add_node(&mut self, node: Node) -> Option<NodeIndex> {
-        let index =
-            u16::try_from(self.nodes.len()).ok().map(NodeIndex).filter(|index| *index != NodeIndex::NONE)?;
-        self.nodes.push(node);
+        let index = u16::try_from(self.nodes.list.len()).ok().map(NodeIndex);
+        let index = index.filter(|index| *index != NodeIndex::NONE)?;
+        let table = Arc::make_mut(&mut self.nodes);
+        table.by_addr.insert(node.addr.clone(), index);
+        if let Some(id) = &node.id {
+            table.by_id.insert(Arc::clone(id), index);
+        }
+        table.list.push(node);
         Some(index)
     }
 
     pub(crate) fn node_mut(&mut self, index: NodeIndex) -> Option<&mut Node> {
-        self.nodes.get_mut(index.get())
+        Arc::make_mut(&mut self.nodes).list.get_mut(index.get())
     }
 
     pub(crate) fn add_shard(&mut self, primary: NodeIndex) {
         if !self.primaries().any(|known| known == primary) {
-            self.shards.push(ShardNodes { primary, replicas: Vec::new() });
+            Arc::make_mut(&mut self.shards).push(ShardNodes { primary, replicas: Vec::new() });
         }
     }
 
     pub(crate) fn add_replica(&mut self, primary: NodeIndex, replica: NodeIndex) {
-        if let Some(shard) = self.shards.iter_mut().find(|shard| shard.primary == primary)
+        if let Some(shard) = Arc::make_mut(&mut self.shards).iter_mut().find(|shard| shard.primary == primary)
             && !shard.replicas.contains(&replica)
         {
             shard.replicas.push(replica);
@@ -227,32 +240,52 @@ impl SlotMap {
         }
     }
 
-    /// Whether both say the same of every slot and every shard; epochs and order aside.
+    /// Whether both say the same of every node, shard and slot; epochs and order aside.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
-        self.nodes.len() == other.nodes.len()
-            && self.shards.len() == other.shards.len()
-            && self.nodes.iter().all(|node| other.nodes.contains(node))
-            && self.shards().all(|shard| {
-                other.shards().any(|twin| {
-                    twin.primary().map(|node| &node.addr) == shard.primary().map(|node| &node.addr)
-                        && twin.replica_count() == shard.replica_count()
-                        && shard
-                            .replicas()
-                            .all(|replica| twin.replicas().any(|other| other.addr == replica.addr))
-                })
+        let same_node = |mine: NodeIndex, theirs: NodeIndex| {
+            self.node(mine).map(|node| &node.addr) == other.node(theirs).map(|node| &node.addr)
+        };
+        let twins: HashMap<Option<&NodeAddr>, &ShardNodes> = other
+            .shards
+            .iter()
+            .map(|shard| (other.node(shard.primary).map(|node| &node.addr), shard))
+            .collect();
+        let same_shard = |shard: &ShardNodes| {
+            twins.get(&self.node(shard.primary).map(|node| &node.addr)).is_some_and(|twin| {
+                twin.replicas.len() == shard.replicas.len()
+                    && shard
+                        .replicas
+                        .iter()
+                        .all(|mine| twin.replicas.iter().any(|theirs| same_node(*mine, *theirs)))
             })
-            && self.same_owners(other)
+        };
+        self.nodes().len() == other.nodes().len()
+            && self.shards.len() == other.shards.len()
+            && self
+                .nodes()
+                .iter()
+                .all(|node| other.index_of(&node.addr).and_then(|index| other.node(index)) == Some(node))
+            && self.shards.iter().all(same_shard)
+            && self.owner_pairs(other).all(|(mine, theirs)| match (mine, theirs) {
+                (None, None) => true,
+                (Some(mine), Some(theirs)) => same_node(mine, theirs),
+                (None, Some(_)) | (Some(_), None) => false,
+            })
     }
 
-    fn same_owners(&self, other: &Self) -> bool {
-        // Nodes are compared once for each pair of places, not once for each slot.
+    /// The owners that a slot has here and in `other`, for each run of slots that have the same.
+    pub(crate) fn owner_pairs<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (Option<NodeIndex>, Option<NodeIndex>)> + 'a {
         let mut last = None;
-        self.owners.iter().zip(other.owners.iter()).all(|(mine, theirs)| {
-            if last == Some((*mine, *theirs)) {
-                return true;
+        Slot::all().filter_map(move |slot| {
+            let pair = Some((self.owner(slot), other.owner(slot)));
+            if last == pair {
+                return None;
             }
-            last = Some((*mine, *theirs));
-            self.node(*mine).map(|node| &node.addr) == other.node(*theirs).map(|node| &node.addr)
+            last = pair;
+            pair
         })
     }
 }
@@ -292,10 +325,6 @@ impl<'a> Shard<'a> {
     pub fn replicas(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
         let map = self.map;
         self.nodes.replicas.iter().filter_map(move |replica| map.node(*replica))
-    }
-
-    fn replica_count(&self) -> usize {
-        self.nodes.replicas.len()
     }
 
     /// The slots as ranges in order; empty for a primary without slots.
@@ -357,7 +386,8 @@ mod tests {
     fn a_moved_slot_leaves_the_old_map_as_it_was() {
         let old = two_shards();
         let slot = Slot::new(100).unwrap();
-        let new = old.with_owner(slot, &addr(2));
+        let mut new = old.clone();
+        new.repoint(slot, &addr(2));
         assert_eq!(old.primary_of(slot).unwrap().addr, addr(1));
         assert_eq!(new.primary_of(slot).unwrap().addr, addr(2));
         let ranges: Vec<String> =
@@ -370,10 +400,12 @@ mod tests {
     #[test]
     fn a_replica_or_a_stranger_that_gets_a_slot_becomes_a_primary() {
         let old = two_shards();
-        let promoted = old.with_owner(Slot::new(5).unwrap(), &addr(3));
+        let mut promoted = old.clone();
+        promoted.repoint(Slot::new(5).unwrap(), &addr(3));
         assert_eq!(promoted.primary_of(Slot::new(5).unwrap()).unwrap().role, Role::Primary);
         assert_eq!(promoted.shards().next().unwrap().replicas().count(), 0);
-        let stranger = old.with_owner(Slot::new(5).unwrap(), &addr(9));
+        let mut stranger = old.clone();
+        stranger.repoint(Slot::new(5).unwrap(), &addr(9));
         assert_eq!((stranger.nodes().len(), stranger.shards().count()), (4, 3));
     }
 
