@@ -37,6 +37,11 @@
 //! 0  slot  node  config  error  stats                    the vocabulary
 //! ```
 
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod builder;
 mod client;
 mod cluster;
