@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::command::Command;
 use crate::config::{Config, Credentials};
 use crate::connection::budget::{Bound, Budget};
-use crate::connection::link::{Link, LinkContext, LinkObserver};
-use crate::connection::loss::{ConnectError, Loss, LossCause};
+use crate::connection::link::{Link, LinkContext, LinkObserver, Refusal};
+use crate::connection::loss::{Loss, LossCause};
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::node::NodeAddr;
@@ -56,17 +56,10 @@ impl Peer {
             counters: Arc::new(Counters::default()),
         };
         let budget = Budget::new(ROOM, Bound::new(ROOM));
-        match Link::exclusive(node.clone(), budget, Arc::new(context)).await {
-            Ok(link) => Ok(Self { link }),
-            Err(error) => {
-                let kind = if let ConnectError::Timeout(_) = error {
-                    ErrorKind::Timeout
-                } else {
-                    ErrorKind::Connect
-                };
-                Err(Error::new(kind, Outcome::NotSent, error.to_string()).with_node(node.clone()))
-            }
-        }
+        let link = Link::exclusive(node.clone(), budget, Arc::new(context)).await.map_err(|error| {
+            Error::new(ErrorKind::Connect, Outcome::NotSent, error.to_string()).with_node(node.clone())
+        })?;
+        Ok(Self { link })
     }
 
     pub(super) fn node(&self) -> &NodeAddr {
@@ -85,30 +78,18 @@ impl Peer {
 
     /// The reply, an error reply being one.
     pub(super) async fn ask(&self, command: &Command) -> Result<Value, Error> {
-        let failed = |kind, outcome, text: String| {
-            Error::new(kind, outcome, text).with_command(command.shared_name()).with_node(self.node().clone())
+        let lost = |outcome, cause: LossCause| {
+            Error::new(ErrorKind::ConnectionLost, outcome, cause.to_string())
+                .with_command(command.shared_name())
+                .with_node(self.node().clone())
         };
         self.link.budget().take(command.body().wire_length()).await;
-        let pending = self
-            .link
-            .send(command, None)
-            .map_err(|refusal| failed(ErrorKind::ConnectionLost, Outcome::NotSent, refusal.0.to_string()))?;
+        let pending =
+            self.link.send(command, None).map_err(|Refusal(cause)| lost(Outcome::NotSent, cause))?;
         match timeout(time_of(command), pending).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(Loss { cause, written })) => {
-                let kind = match cause {
-                    LossCause::NotResp(_) | LossCause::Unexpected => ErrorKind::Protocol,
-                    LossCause::Connect(_)
-                    | LossCause::Io(_)
-                    | LossCause::ClosedByPeer
-                    | LossCause::Farewell(_)
-                    | LossCause::Expired
-                    | LossCause::Overdue
-                    | LossCause::Retired => ErrorKind::ConnectionLost,
-                };
-                let outcome = if written == 0 { Outcome::NotSent } else { Outcome::MaybeExecuted };
-                Err(failed(kind, outcome, cause.to_string()))
-            }
+            Ok(Err(Loss { cause, written: 0 })) => Err(lost(Outcome::NotSent, cause)),
+            Ok(Err(Loss { cause, .. })) => Err(lost(Outcome::MaybeExecuted, cause)),
             Err(_elapsed) => Err(overdue(self.node(), command)),
         }
     }
@@ -226,6 +207,21 @@ impl Member {
     }
 }
 
+/// Connects with all, waiting for those that are loading: then they do not even tell their ids.
+pub(super) async fn connect_all(
+    nodes: &[NodeAddr],
+    credentials: Option<&Credentials>,
+) -> Result<Vec<Member>, StartError> {
+    let mut members = Vec::new();
+    until(async || {
+        let connected = try_join_all(nodes.iter().map(|node| Member::connect(node, credentials))).await;
+        members = connected.map_err(|error| format!("  {error}"))?;
+        Ok(())
+    })
+    .await?;
+    Ok(members)
+}
+
 /// Makes a cluster of empty nodes: the first `primaries` of them share the slots, the others replicate them in turn.
 pub(super) async fn create(
     members: &[Member],
@@ -299,16 +295,9 @@ fn unsynced(info: &str) -> Option<String> {
 /// Waits until each of `members` is connected with all others, and judges the cluster as the first does: a new node
 /// takes part only 2 s after its start.
 pub(super) async fn until_joined(members: &[Member]) -> Result<(), StartError> {
-    until(async || {
-        let views = try_join_all(members.iter().map(async |Member { peer, .. }| {
-            let (state, seen) = (peer.cluster_state().await?, peer.cluster_nodes().await?);
-            Ok::<_, Error>((peer.node(), state, seen))
-        }));
-        let views = views.await.map_err(|error| error.to_string())?;
-        none_of(views.iter().filter_map(|(node, state, seen)| match views.first() {
-            Some((_, first, _)) if first != state => Some(format!("{node}: cluster_state is {state}")),
-            Some(_) | None => missed(seen, members).map(|missed| format!("{node}: {missed}")),
-        }))
+    until_all(members, |view, first| {
+        let other_state = (view.state != first.state).then(|| format!("cluster_state is {}", view.state));
+        other_state.or_else(|| missed(&view.nodes, members))
     })
     .await
 }
@@ -333,18 +322,24 @@ fn missed(seen: &[Seen], members: &[Member]) -> Option<String> {
 /// Waits until each of `members` knows that all are well, and all of them, and only them, own all slots in the same
 /// way, with every replica in sync and listed.
 pub(super) async fn until_agreed(members: &[Member]) -> Result<(), StartError> {
+    until_all(members, |view, first| view.complaint(members, first)).await
+}
+
+/// Waits until there is no complaint of any view, given with that of the first node.
+async fn until_all(
+    members: &[Member],
+    complaint: impl Fn(&View, &View) -> Option<String>,
+) -> Result<(), StartError> {
     until(async || {
         let views = join_all(members.iter().map(View::of)).await;
         let first = views.iter().find_map(|view| view.as_ref().ok());
-        let said = members.iter().zip(&views).filter_map(|(member, view)| {
-            let complaint = match (view, first) {
-                (Ok(view), Some(first)) => view.complaint(members, first)?,
-                (Ok(_), None) => return None,
-                (Err(error), _) => error.to_string(),
+        none_of(members.iter().zip(&views).filter_map(|(member, view)| {
+            let said = match view {
+                Ok(view) => complaint(view, first?)?,
+                Err(error) => error.to_string(),
             };
-            Some(format!("{}: {complaint}", member.peer.node()))
-        });
-        none_of(said)
+            Some(format!("{}: {said}", member.peer.node()))
+        }))
     })
     .await
 }
@@ -387,7 +382,8 @@ impl View {
         }
         for member in members {
             let Some(primary) = self.primary_of(member) else { continue };
-            if self.shares.iter().any(|share| share.owner == *primary && !share.replicas.contains(&member.id)) {
+            if self.shares.iter().any(|share| share.owner == *primary && !share.replicas.contains(&member.id))
+            {
                 return Some(format!("it does not list the replica {}", member.peer.node()));
             }
         }
@@ -406,6 +402,21 @@ impl View {
         }
         (self.shares != first.shares)
             .then(|| "it lists other owners or replicas than the first node".to_owned())
+    }
+
+    /// For a replica its link, for a primary whether it counts its replicas, as `WAIT` does.
+    fn out_of_sync(&self, members: &[Member]) -> Option<String> {
+        let myself = self.nodes.iter().find(|seen| seen.has_flag("myself"))?;
+        if myself.primary.is_some() {
+            return unsynced(&self.replication);
+        }
+        let expected = members.iter().filter(|member| self.primary_of(member) == Some(&myself.id)).count();
+        let online = self.replication.lines().filter(|line| line.contains(",state=online,")).count();
+        (online < expected).then(|| format!("{online} of its {expected} replicas are online"))
+    }
+
+    fn primary_of(&self, member: &Member) -> Option<&String> {
+        self.nodes.iter().find(|seen| seen.id == member.id)?.primary.as_ref()
     }
 }
 

@@ -1,13 +1,12 @@
 //! [`LocalCluster`]: real servers that form a cluster; [`LocalServer`]: one that is none.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, sleep};
 
 use crate::command::Command;
 use crate::config::Credentials;
@@ -16,13 +15,9 @@ use crate::node::NodeAddr;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
-use crate::testkit::form::{LIMIT, LOOK, Member, Peer, create, meet, until_agreed, until_joined};
-use crate::testkit::ports::ReservedPort;
+use crate::testkit::form::{Member, Peer, connect_all, create, meet, until_agreed, until_joined};
 use crate::testkit::process::{Home, Process};
 use crate::testkit::server::{Server, StartError};
-
-/// How often a server is started on other ports when somebody outside of the kit was quicker to bind the first ones.
-const TRIES: usize = 5;
 
 /// Keys that one `MIGRATE` moves at most; the source serves nobody meanwhile.
 const BATCH: usize = 100;
@@ -35,7 +30,6 @@ const MIGRATE_MILLIS: u32 = 20_000;
 /// Nodes are named by their addresses, which never change. Methods that take one fail with
 /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it is no node of this cluster. Everything takes `&self`, so that a
 /// cluster can be shared with the tasks that disturb it.
-#[derive(Debug)]
 pub struct LocalCluster {
     /// Dropped before `home`.
     nodes: Mutex<Vec<Arc<Process>>>,
@@ -43,6 +37,17 @@ pub struct LocalCluster {
     settings: String,
     credentials: Option<Credentials>,
     home: Home,
+}
+
+impl fmt::Debug for LocalCluster {
+    /// Without the configuration, which has the password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalCluster")
+            .field("nodes", &self.nodes())
+            .field("server", &self.server)
+            .field("folder", &self.folder())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a [`LocalCluster`] is made of; by [`LocalCluster::builder`].
@@ -99,8 +104,8 @@ impl LocalClusterBuilder {
     }
 
     /// Starts the servers and returns when every one of them says that the cluster is well, all agree on who owns
-    /// which slot, and every replica is in sync and listed. This takes 2 to 4 s, because a server does not take part
-    /// earlier.
+    /// which slot, and every replica is in sync and listed. This takes little more than 2 s, because no server takes
+    /// part earlier.
     ///
     /// # Errors
     ///
@@ -125,7 +130,7 @@ impl LocalClusterBuilder {
         let started = (0..primaries * (replicas + 1)).map(|_| cluster.start_node());
         // All that were started are dropped if one fails.
         *cluster.lock() = try_join_all(started).await?;
-        let members = try_join_all(cluster.nodes().iter().map(|node| cluster.member(node))).await?;
+        let members = connect_all(&cluster.nodes(), cluster.credentials.as_ref()).await?;
         create(&members, primaries, cluster.server.version().is_at_least(7, 0)).await?;
         Ok(cluster)
     }
@@ -302,9 +307,7 @@ impl LocalCluster {
     ///
     /// [`StartError`] with the last lines of its log.
     pub async fn restart(&self, node: &NodeAddr) -> Result<(), StartError> {
-        let process = self.process(node)?;
-        process.respawn()?;
-        until_ready(&process, self.credentials.as_ref()).await
+        self.process(node)?.restart(self.credentials.as_ref()).await
     }
 
     /// Starts one more node and makes it known to those that run: a primary without slots. Returns when it is
@@ -314,7 +317,7 @@ impl LocalCluster {
     ///
     /// [`StartError`] if it does not start, or is not known after 30 s.
     pub async fn add_node(&self) -> Result<NodeAddr, StartError> {
-        let mut members = try_join_all(self.running().iter().map(|node| self.member(node))).await?;
+        let mut members = connect_all(&self.running(), self.credentials.as_ref()).await?;
         let process = self.start_node().await?;
         let node = process.node().clone();
         self.lock().push(process);
@@ -334,7 +337,7 @@ impl LocalCluster {
     ///
     /// [`StartError::NotFormed`] with what each node misses after 30 s.
     pub async fn wait_until_ok(&self) -> Result<(), StartError> {
-        until_agreed(&try_join_all(self.running().iter().map(|node| self.member(node))).await?).await
+        until_agreed(&connect_all(&self.running(), self.credentials.as_ref()).await?).await
     }
 
     /// Moves `slot` with all of its keys: [`open_slot`](Self::open_slot), [`migrate_keys`](Self::migrate_keys) until
@@ -420,7 +423,9 @@ impl LocalCluster {
     }
 
     async fn start_node(&self) -> Result<Arc<Process>, StartError> {
-        start_process(&self.home, &self.server, &self.settings, self.credentials.as_ref()).await
+        Process::start(&self.home, &self.server, &self.settings, self.credentials.as_ref())
+            .await
+            .map(Arc::new)
     }
 
     async fn peer(&self, node: &NodeAddr) -> Result<Peer, Error> {
@@ -462,67 +467,11 @@ fn unavailable(message: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, Outcome::NotSent, message)
 }
 
-async fn start_process(
-    home: &Home,
-    server: &Server,
-    settings: &str,
-    credentials: Option<&Credentials>,
-) -> Result<Arc<Process>, StartError> {
-    let mut tries = 1;
-    loop {
-        let process = Process::spawn(home, server, ReservedPort::any()?, settings)?;
-        match until_ready(&process, credentials).await {
-            Ok(()) => return Ok(Arc::new(process)),
-            Err(StartError::Ended { log, .. }) if tries < TRIES && log.contains("in use") => tries += 1,
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Waits until it answers and has loaded its data.
-async fn until_ready(process: &Process, credentials: Option<&Credentials>) -> Result<(), StartError> {
-    let (node, version) = (process.node().clone(), process.server().version().clone());
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let status = process.exit_status().map_err(StartError::io(format!("look after {process}")))?;
-        if let Some(status) = status {
-            return Err(StartError::Ended { node, version, status, log: process.log_tail() });
-        }
-        match greeting(process, credentials).await {
-            Ok(()) => return Ok(()),
-            Err(said) if Instant::now() >= deadline => {
-                return Err(StartError::NotReady {
-                    node,
-                    version,
-                    limit: LIMIT,
-                    said,
-                    log: process.log_tail(),
-                });
-            }
-            Err(_not_yet) => sleep(LOOK).await,
-        }
-    }
-}
-
-async fn greeting(process: &Process, credentials: Option<&Credentials>) -> Result<(), String> {
-    let peer = Peer::connect(process.node(), credentials).await.map_err(|error| error.to_string())?;
-    let id = peer.process_id().await.map_err(|error| error.to_string())?;
-    // Somebody else may have bound the port a moment earlier; then ours is about to end.
-    if id != Some(process.id()) {
-        return Err(format!("another process listens there: {id:?}"));
-    }
-    match peer.ask(&Command::new("PING")).await {
-        Ok(Value::Error(error)) if error.code() == "LOADING" => Err(error.text().to_owned()),
-        Ok(_any_answer) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// One server without cluster mode on 127.0.0.1, ended and removed on drop.
 #[derive(Debug)]
 pub struct LocalServer {
     /// Dropped before `home`.
-    process: Arc<Process>,
+    process: Process,
     home: Home,
 }
 
@@ -534,7 +483,7 @@ impl LocalServer {
     /// [`StartError`] with the last lines of its log.
     pub async fn start(server: Server) -> Result<Self, StartError> {
         let home = Home::new()?;
-        let process = start_process(&home, &server, debug_command(&server), None).await?;
+        let process = Process::start(&home, &server, debug_command(&server), None).await?;
         Ok(Self { process, home })
     }
 
@@ -604,7 +553,6 @@ impl LocalServer {
     ///
     /// [`StartError`] with the last lines of its log.
     pub async fn restart(&self) -> Result<(), StartError> {
-        self.process.respawn()?;
-        until_ready(&self.process, None).await
+        self.process.restart(None).await
     }
 }

@@ -1,24 +1,31 @@
 //! [`Process`]: one server process with its folder, port and log; [`Home`]: what all of a cluster's have in common.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command as Program, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
+use crate::command::Command;
+use crate::config::Credentials;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::node::NodeAddr;
+use crate::protocol::value::Value;
+use crate::testkit::form::{LIMIT, LOOK, Peer};
 use crate::testkit::ports::ReservedPort;
 use crate::testkit::server::{Server, StartError};
 
 /// Lines of a log that an error shows.
 const TAIL: usize = 25;
+
+/// How often a server is started on other ports when somebody outside of the kit was quicker to bind the first ones.
+const TRIES: usize = 5;
 
 const CONFIG: &str = "server.conf";
 const LOG: &str = "server.log";
@@ -83,7 +90,7 @@ rm -rf "$1"
 
 impl Watchdog {
     fn of(folder: &Path) -> io::Result<Self> {
-        Command::new("sh")
+        Program::new("sh")
             .args(["-c", WATCH, "keyslot-watchdog"])
             .arg(folder)
             .current_dir("/")
@@ -119,13 +126,31 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `server` on `port` with these lines of configuration, in a new folder in `home`.
-    pub(super) fn spawn(
+    /// Starts `server` with these lines of configuration, in a new folder in `home`, and waits until it answers.
+    pub(super) async fn start(
         home: &Home,
         server: &Server,
-        port: ReservedPort,
         settings: &str,
+        credentials: Option<&Credentials>,
     ) -> Result<Self, StartError> {
+        let mut tries = 1;
+        loop {
+            let process = Self::spawn(home, server, ReservedPort::any()?, settings)?;
+            match process.until_ready(credentials).await {
+                Ok(()) => return Ok(process),
+                Err(StartError::Ended { log, .. }) if tries < TRIES && log.contains("in use") => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends what runs, starts it again with the same folder and port, and waits until it answers.
+    pub(super) async fn restart(&self, credentials: Option<&Credentials>) -> Result<(), StartError> {
+        self.respawn()?;
+        self.until_ready(credentials).await
+    }
+
+    fn spawn(home: &Home, server: &Server, port: ReservedPort, settings: &str) -> Result<Self, StartError> {
         let node = NodeAddr::new("127.0.0.1", port.get());
         let folder = home.path().join(port.get().to_string());
         let config = format!(
@@ -147,8 +172,7 @@ impl Process {
         })
     }
 
-    /// Ends what runs and starts it again: same folder, same port.
-    pub(super) fn respawn(&self) -> Result<(), StartError> {
+    fn respawn(&self) -> Result<(), StartError> {
         let mut child = self.lock();
         self.end(&mut child).map_err(StartError::io(format!("kill {}", self.node)))?;
         *child =
@@ -156,21 +180,47 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until it answers and has loaded its data.
+    async fn until_ready(&self, credentials: Option<&Credentials>) -> Result<(), StartError> {
+        let (node, version) = (self.node.clone(), self.server.version().clone());
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let status = self.exit_status().map_err(StartError::io(format!("look after {node}")))?;
+            if let Some(status) = status {
+                return Err(StartError::Ended { node, version, status, log: self.log_tail() });
+            }
+            match self.greet(credentials).await {
+                Ok(()) => return Ok(()),
+                Err(said) if Instant::now() >= deadline => {
+                    let log = self.log_tail();
+                    return Err(StartError::NotReady { node, version, limit: LIMIT, said, log });
+                }
+                Err(_not_yet) => sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// What is missing until it can be used.
+    async fn greet(&self, credentials: Option<&Credentials>) -> Result<(), String> {
+        let text = |error: Error| error.to_string();
+        let peer = Peer::connect(&self.node, credentials).await.map_err(text)?;
+        let id = peer.process_id().await.map_err(text)?;
+        // Somebody else may have bound the port a moment earlier; then ours is about to end.
+        if id != Some(self.lock().id()) {
+            return Err(format!("another process listens there: {id:?}"));
+        }
+        match peer.ask(&Command::new("PING")).await.map_err(text)? {
+            Value::Error(error) if error.code() == "LOADING" => Err(error.text().to_owned()),
+            _any_answer => Ok(()),
+        }
+    }
+
     pub(super) fn node(&self) -> &NodeAddr {
         &self.node
     }
 
-    pub(super) fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// The id that it has, or had.
-    pub(super) fn id(&self) -> u32 {
-        self.lock().id()
-    }
-
     /// How it ended, `None` while it lives.
-    pub(super) fn exit_status(&self) -> io::Result<Option<ExitStatus>> {
+    fn exit_status(&self) -> io::Result<Option<ExitStatus>> {
         self.lock().try_wait()
     }
 
@@ -261,17 +311,11 @@ impl Drop for Process {
     }
 }
 
-impl fmt::Display for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.node, self.server.version())
-    }
-}
-
 /// What the server writes to its standard output is its log; there it also says why it does not take its
 /// configuration.
 fn launch(server: &Server, folder: &Path) -> io::Result<Child> {
     let log: File = OpenOptions::new().create(true).append(true).open(folder.join(LOG))?;
-    Command::new(server.path())
+    Program::new(server.path())
         .arg(CONFIG)
         .current_dir(folder)
         .stdin(Stdio::null())

@@ -1,6 +1,7 @@
 //! [`Server`]: which program the kit starts; [`StartError`]: why there is no running server or cluster.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -122,11 +123,14 @@ impl Server {
     ///
     /// [`StartError::NoServer`] says what to install; [`StartError::NotAServer`] if what was found does not run.
     pub fn find() -> Result<Self, StartError> {
-        if let Some(path) = env::var_os("KEYSLOT_SERVER").filter(|path| !path.is_empty()) {
-            return Self::at(PathBuf::from(path));
+        Self::find_by(env::var_os("KEYSLOT_SERVER"), env::var_os("PATH"))
+    }
+
+    fn find_by(named: Option<OsString>, path: Option<OsString>) -> Result<Self, StartError> {
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            return Self::at(PathBuf::from(named));
         }
-        let folders: Vec<PathBuf> =
-            env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+        let folders: Vec<PathBuf> = path.map(|path| env::split_paths(&path).collect()).unwrap_or_default();
         ["redis-server", "valkey-server"]
             .into_iter()
             .find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| is_program(path)))
@@ -258,6 +262,23 @@ mod tests {
         for text in ["", "redis-cli 7.0.15", "Redis server", "Redis server v=seven", "nginx v=1.2.3"] {
             assert_eq!(ServerVersion::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_server_is_found_by_its_name_on_the_path_unless_another_is_named() {
+        let valkey = Server::named("valkey-9.1").unwrap();
+        let redis = Server::named("redis-7.0").unwrap();
+        let folder = |server: &Server| server.path().parent().unwrap().to_owned();
+        let path = std::env::join_paths(["/nowhere".into(), folder(&valkey), folder(&redis)]).unwrap();
+        assert_eq!(Server::find_by(None, Some(path.clone())).unwrap(), redis);
+        assert_eq!(Server::find_by(Some("".into()), Some(folder(&valkey).into())).unwrap(), valkey);
+        assert_eq!(Server::find_by(Some(valkey.path().into()), Some(path)).unwrap(), valkey);
+        let error = Server::find_by(None, Some("/nowhere".into())).unwrap_err().to_string();
+        assert!(error.contains("apt-get install redis-server") && !error.contains('\n'), "{error}");
+        assert!(
+            Server::find_by(Some("/no/such/program".into()), None).is_err(),
+            "what is named is not replaced"
+        );
     }
 
     #[test]
