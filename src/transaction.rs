@@ -16,7 +16,7 @@ use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::protocol::value::Value;
 use crate::request::convert;
-use crate::routing::plan::transaction_place;
+use crate::routing::plan::{TRANSACTION, transaction_place};
 
 /// Commands that are executed one after the other with nothing in between, or not at all. All keys in one slot.
 ///
@@ -78,16 +78,15 @@ impl Transaction {
     ///
     /// As with [`Request`](crate::Request), for the whole.
     pub async fn run<T: FromValue>(&self) -> Result<T> {
-        const NAME: &str = "MULTI/EXEC";
         if self.core.is_closed() {
-            return Err(Error::closed().with_command(NAME.into()));
+            return Err(Error::closed().with_command(TRANSACTION.into()));
         }
         let Some(place) = transaction_place(&self.commands)? else {
-            return convert(Value::Array(Vec::new()), NAME.into());
+            return convert(Value::Array(Vec::new()), TRANSACTION.into());
         };
         let deadline = Deadline::after(self.timeout.unwrap_or(self.core.config.command_timeout));
         let value = execute_transaction(&self.core, &self.commands, place, deadline).await?;
-        convert(value, NAME.into())
+        convert(value, TRANSACTION.into())
     }
 }
 

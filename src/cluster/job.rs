@@ -13,7 +13,7 @@ use crate::node::NodeAddr;
 use crate::protocol::command_spec::BlockTimeout;
 use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::protocol::value::Value;
-use crate::routing::plan::Place;
+use crate::routing::plan::{Place, TRANSACTION};
 use crate::routing::redirect::{Verdict, judge, kind_of, outcome_of};
 use crate::slot::Slot;
 
@@ -111,7 +111,7 @@ impl Unit<'_> {
     fn name(&self) -> Cow<'static, str> {
         match self {
             Self::Command(command) => command.shared_name(),
-            Self::Transaction { .. } => Cow::Borrowed("MULTI/EXEC"),
+            Self::Transaction { .. } => Cow::Borrowed(TRANSACTION),
         }
     }
 
@@ -330,8 +330,11 @@ impl<'a> Job<'a> {
             Some(Trouble::Loss(LossCause::Connect(error))) => {
                 (ErrorKind::Connect, format!("the node could not be reached for {limit:?}: {error}"))
             }
-            Some(Trouble::Loss(LossCause::Expired)) | None => {
+            Some(Trouble::Loss(LossCause::Expired)) | None if self.maybe_executed => {
                 (ErrorKind::Timeout, format!("no reply within {limit:?}"))
+            }
+            Some(Trouble::Loss(LossCause::Expired)) | None => {
+                (ErrorKind::Timeout, format!("it could not be sent within {limit:?}"))
             }
             Some(Trouble::Loss(cause)) => {
                 (ErrorKind::Timeout, format!("the deadline of {limit:?} passed after a lost reply: {cause}"))

@@ -61,13 +61,16 @@ pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
         }
     }
     failures.sort_by_key(|(seed, _)| seeds.iter().position(|other| other == *seed));
-    let kind = if failures.iter().any(|(_, failure)| failure.is_about_credentials()) {
-        ErrorKind::Auth
+    let (kind, hint) = if failures.iter().any(|(_, failure)| failure.is_about_credentials()) {
+        (
+            ErrorKind::Auth,
+            " (credentials are given in the URL, as user:password@ or :password@, or to the builder)",
+        )
     } else {
-        ErrorKind::Connect
+        (ErrorKind::Connect, "")
     };
     let told: Vec<String> = failures.iter().map(|(seed, failure)| format!("{seed}: {failure}")).collect();
-    Err(Error::new(kind, Outcome::NotSent, format!("no seed could be used: {}", told.join("; "))))
+    Err(Error::new(kind, Outcome::NotSent, format!("no seed could be used: {}{hint}", told.join("; "))))
 }
 
 impl NoView {

@@ -8,6 +8,9 @@ use crate::routing::gather::Merge;
 use crate::slot::Slot;
 use crate::topology::slot_map::SlotMap;
 
+/// What errors call a transaction.
+pub(crate) const TRANSACTION: &str = "MULTI/EXEC";
+
 /// One place to send to. A slot is looked up anew for each attempt, because its owner may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -72,10 +75,10 @@ pub(crate) fn transaction_place(commands: &[Command]) -> Result<Option<Place>, E
         match (keys_of(command, spec).map_err(named)?, settled) {
             (Keys::Unmarked, _) => {}
             (Keys::Crossing { first, other }, _) => {
-                return Err(named(cross_slot((command, first), (command, other))));
+                return Err(cross_slot((command, first), (command, other)).with_command(TRANSACTION.into()));
             }
             (Keys::Same { slot, first }, Some((same, earlier, place))) if same != slot => {
-                return Err(named(cross_slot((earlier, place), (command, first))));
+                return Err(cross_slot((earlier, place), (command, first)).with_command(TRANSACTION.into()));
             }
             (Keys::Same { slot, first }, None) => settled = Some((slot, command, first)),
             (Keys::Same { .. }, Some(_)) => {}

@@ -160,7 +160,8 @@ impl Server {
         let text = String::from_utf8_lossy(&said.stdout);
         let version = ServerVersion::parse(&text).ok_or_else(|| {
             let complaint = String::from_utf8_lossy(&said.stderr);
-            not_a_server(format!("asked for its version it says \"{}{}\"", text.trim(), complaint.trim()))
+            let first_line = text.lines().chain(complaint.lines()).find(|line| !line.trim().is_empty());
+            not_a_server(format!("asked for its version it says \"{}\"", first_line.unwrap_or("").trim()))
         })?;
         Ok(Self { path, version })
     }
