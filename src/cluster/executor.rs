@@ -98,7 +98,7 @@ pub(crate) async fn execute_transaction(
 ) -> Result<Value> {
     let slot = match &place {
         Place::Slot(slot) => Some(*slot),
-        Place::Node(_) | Place::Any => None,
+        Place::Node(_) | Place::Shard { .. } | Place::Any => None,
     };
     let mut jobs = [Job::new(Unit::Transaction { commands, slot }, place)];
     run(core, &mut jobs, deadline).await;
@@ -203,6 +203,9 @@ fn group(core: &Core, jobs: &mut [Job<'_>], due: Vec<usize>) -> Vec<Group> {
         let pool = match (job.asked_at(), job.place()) {
             (Some(addr), _) | (None, Place::Node(addr)) => Some(core.pool_at(addr)),
             (None, Place::Slot(slot)) => routes.owner(*slot).cloned(),
+            (None, Place::Shard { primary, slot }) => {
+                routes.primary_at(primary).or_else(|| routes.owner(*slot)).cloned()
+            }
             (None, Place::Any) => routes.any_primary().cloned(),
         };
         let Some(pool) = pool else {
@@ -212,7 +215,7 @@ fn group(core: &Core, jobs: &mut [Job<'_>], due: Vec<usize>) -> Vec<Group> {
         };
         let lane = match job.place() {
             Place::Slot(slot) => pool.lane_of(*slot),
-            Place::Node(_) | Place::Any => 0,
+            Place::Node(_) | Place::Shard { .. } | Place::Any => 0,
         };
         let exclusive = job.blocks();
         let key = (Arc::as_ptr(&pool), lane);

@@ -270,7 +270,9 @@ impl<'a> Job<'a> {
             RedirectKind::Moved => match self.place {
                 // The map is repointed, and the slot is looked up there.
                 Place::Slot(asked) if asked == slot => {}
-                Place::Slot(_) | Place::Node(_) | Place::Any => self.place = Place::Slot(slot),
+                Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => {
+                    self.place = Place::Slot(slot)
+                }
             },
         }
         if hops > HOPS_AT_ONCE {
@@ -365,8 +367,10 @@ impl<'a> Job<'a> {
     fn slot(&self) -> Option<Slot> {
         match (&self.unit, &self.place) {
             (_, Place::Slot(slot)) => Some(*slot),
-            (Unit::Command(command), Place::Node(_) | Place::Any) => command.marked_slot(),
-            (Unit::Transaction { slot, .. }, Place::Node(_) | Place::Any) => *slot,
+            (Unit::Command(command), Place::Node(_) | Place::Shard { .. } | Place::Any) => {
+                command.marked_slot()
+            }
+            (Unit::Transaction { slot, .. }, Place::Node(_) | Place::Shard { .. } | Place::Any) => *slot,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::connection::pool::NodePool;
 use crate::node::NodeAddr;
 use crate::slot::Slot;
-use crate::topology::slot_map::{NodeIndex, SlotMap};
+use crate::topology::slot_map::{NodeIndex, Role, SlotMap};
 
 /// One consistent picture: the pool at a place belongs to the node at the same place of the map.
 #[derive(Debug)]
@@ -39,6 +39,13 @@ impl Routes {
     /// The pool of the node at `addr`, if the map knows it.
     pub(crate) fn at(&self, addr: &NodeAddr) -> Option<&Arc<NodePool>> {
         self.pool(self.map.index_of(addr)?)
+    }
+
+    /// The same, if it is a primary.
+    pub(crate) fn primary_at(&self, addr: &NodeAddr) -> Option<&Arc<NodePool>> {
+        let index = self.map.index_of(addr)?;
+        let is_primary = self.map.node(index).is_some_and(|node| node.role == Role::Primary);
+        is_primary.then(|| self.pool(index)).flatten()
     }
 
     /// A primary at random.

@@ -84,22 +84,38 @@ impl Body {
     }
 }
 
+/// Where encoded bytes go: inline with the command, or into the buffer of a link.
+pub(crate) trait Append {
+    fn append(&mut self, bytes: &[u8]);
+}
+
+impl Append for SmallVec<[u8; INLINE]> {
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Append for Vec<u8> {
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// `<kind><number>\r\n`.
-pub(crate) fn push_header(out: &mut impl Extend<u8>, kind: u8, number: usize) {
-    let mut digits = [0_u8; 20];
-    let mut rest = number;
-    let mut used = 0;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        used += 1;
-        if rest == 0 {
-            break;
+#[inline]
+pub(crate) fn push_header(out: &mut impl Append, kind: u8, number: usize) {
+    match u8::try_from(number) {
+        // Most headers are short, and appended in one piece.
+        Ok(digit @ 0..10) => out.append(&[kind, b'0' + digit, b'\r', b'\n']),
+        Ok(digits @ 10..100) => out.append(&[kind, b'0' + digits / 10, b'0' + digits % 10, b'\r', b'\n']),
+        Ok(_) | Err(_) => {
+            out.append(&[kind]);
+            out.append(itoa::Buffer::new().format(number).as_bytes());
+            out.append(b"\r\n");
         }
     }
-    out.extend(std::iter::once(kind));
-    out.extend(digits.into_iter().skip(20 - used));
-    out.extend(*b"\r\n");
 }
 
 /// The length of `*<number>\r\n`.

@@ -136,10 +136,11 @@ impl ToArg for Vec<u8> {
 
 /// Numbers in decimal, as the servers read them. Floats are written with the digits that bring the same number back.
 macro_rules! numbers {
-    ($($ty:ty)*) => {$(
+    ($($ty:ty)*, |$value:ident, $arg:ident| $write:expr) => {$(
         impl ToArg for $ty {
-            fn write_arg(self, arg: ArgWriter<'_>) -> WrittenArg {
-                arg.bytes(self.to_string().as_bytes())
+            fn write_arg(self, $arg: ArgWriter<'_>) -> WrittenArg {
+                let $value = self;
+                $write
             }
         }
 
@@ -151,7 +152,10 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64);
+numbers!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize, |value, arg| {
+    arg.bytes(itoa::Buffer::new().format(value).as_bytes())
+});
+numbers!(f32 f64, |value, arg| arg.bytes(value.to_string().as_bytes()));
 
 impl ToArg for Slot {
     fn write_arg(self, arg: ArgWriter<'_>) -> WrittenArg {

@@ -18,6 +18,8 @@ pub(crate) enum Place {
     Slot(Slot),
     /// This node.
     Node(NodeAddr),
+    /// This primary; should it stop being one, whoever serves this slot of its shard then.
+    Shard { primary: NodeAddr, slot: Slot },
     /// Any primary.
     Any,
 }
@@ -147,16 +149,31 @@ fn response(spec: Option<&CommandSpec>) -> ResponsePolicy {
     spec.map_or(ResponsePolicy::Special, |spec| spec.response)
 }
 
-fn primaries(map: &SlotMap) -> Vec<NodeAddr> {
-    map.shards().filter_map(|shard| shard.primary()).map(|node| node.addr.clone()).collect()
+fn primaries(map: &SlotMap) -> Vec<Place> {
+    map.shards()
+        .filter_map(|shard| {
+            let primary = shard.primary()?.addr.clone();
+            Some(match shard.slots().next() {
+                Some(slot) => Place::Shard { primary, slot },
+                None => Place::Node(primary),
+            })
+        })
+        .collect()
 }
 
-fn all_nodes(map: &SlotMap) -> Vec<NodeAddr> {
-    map.nodes().iter().map(|node| node.addr.clone()).collect()
+fn all_nodes(map: &SlotMap) -> Vec<Place> {
+    map.nodes().iter().map(|node| Place::Node(node.addr.clone())).collect()
 }
 
-fn fan_out(nodes: Vec<NodeAddr>, policy: ResponsePolicy) -> Plan {
-    let parts = nodes.iter().map(|node| Part { command: None, place: Place::Node(node.clone()) }).collect();
+fn fan_out(places: Vec<Place>, policy: ResponsePolicy) -> Plan {
+    let nodes = places
+        .iter()
+        .filter_map(|place| match place {
+            Place::Node(addr) | Place::Shard { primary: addr, .. } => Some(addr.clone()),
+            Place::Slot(_) | Place::Any => None,
+        })
+        .collect();
+    let parts = places.into_iter().map(|place| Part { command: None, place }).collect();
     Plan::Parts { parts, merge: Merge::by_policy(policy, nodes) }
 }
 
