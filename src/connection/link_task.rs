@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use crate::connection::handshake::{Connection, greet};
 use crate::connection::link::{LinkContext, LinkShared, QueueState};
 use crate::connection::loss::{ConnectError, LossCause};
-use crate::connection::outgoing::{Entry, Outgoing};
+use crate::connection::outgoing::{Entry, Outgoing, expire};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 
@@ -337,8 +337,7 @@ impl<'a> Conversation<'a> {
         let silence = self.context.config.silence;
         loop {
             if !clock.is_set {
-                let first =
-                    self.in_flight.front().and_then(Entry::deadline).or(self.writing.first_deadline());
+                let first = self.in_flight.iter().find_map(Entry::deadline).or(self.writing.first_deadline());
                 if self.in_flight.is_empty() && self.writing.is_empty() {
                     clock.silent_since = None;
                     return Ok(());
@@ -359,7 +358,8 @@ impl<'a> Conversation<'a> {
                 clock.silent_since = None;
             }
             let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
-            let overdue = expire(&mut self.in_flight, now);
+            expire(&mut self.in_flight, now, Entry::length);
+            let overdue = self.in_flight.front().is_some_and(Entry::has_failed);
             if self.writing.expire(now) {
                 *freed += self.writing.cut_abandoned();
             }
@@ -391,20 +391,6 @@ impl Drop for Conversation<'_> {
         self.shared.lock().unanswered = 0;
         self.shared.budget.give_back(freed);
     }
-}
-
-/// Fails the entries at the front whose time is over; their replies, if they come, are swallowed.
-fn expire(in_flight: &mut VecDeque<Entry>, now: Instant) -> bool {
-    let mut any = false;
-    for entry in in_flight {
-        if entry.deadline().is_none_or(|deadline| deadline > now) {
-            break;
-        }
-        let length = entry.length();
-        entry.fail(LossCause::Expired, length);
-        any = true;
-    }
-    any
 }
 
 impl Clock {

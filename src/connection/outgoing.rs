@@ -53,6 +53,11 @@ impl Entry {
         self.deadline
     }
 
+    /// Whether its time was over before all its replies came.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.reply_to, ReplyTo::Nobody { .. })
+    }
+
     fn is_abandoned(&self) -> bool {
         match &self.reply_to {
             ReplyTo::One(sender) => sender.is_closed(),
@@ -88,8 +93,10 @@ impl Entry {
         }
     }
 
-    /// Tells the caller that no (further) reply comes; replies that come all the same are swallowed.
+    /// Tells the caller that no (further) reply comes; replies that come all the same are swallowed. A deadline that
+    /// has had its effect is none any more, or the clock would ring for it without end.
     pub(super) fn fail(&mut self, cause: LossCause, written: usize) {
+        self.deadline = None;
         let missing = match &self.reply_to {
             ReplyTo::One(_) => 1,
             ReplyTo::Many { got, wanted, .. } => wanted - got.len(),
@@ -274,20 +281,12 @@ impl Outgoing {
 
     /// Fails what is overdue, from the front, and stops at the first that is not: entries expire in order.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let mut head_written = self.entry_cursor;
-        let mut any = false;
-        for entry in &mut self.entries {
-            if entry.deadline.is_none_or(|deadline| deadline > now) {
-                break;
-            }
-            entry.fail(LossCause::Expired, std::mem::take(&mut head_written));
-            any = true;
-        }
-        any
+        let mut written = self.entry_cursor;
+        expire(&mut self.entries, now, |_| std::mem::take(&mut written))
     }
 
     pub(super) fn first_deadline(&self) -> Option<Instant> {
-        self.entries.front().and_then(Entry::deadline)
+        self.entries.iter().find_map(Entry::deadline)
     }
 
     /// Fails everything; returns the bytes that were freed.
@@ -303,13 +302,37 @@ impl Outgoing {
     }
 }
 
+/// Fails the entries at the front whose time is over; `written` says how much of each has left. True if there was one.
+pub(super) fn expire(
+    entries: &mut VecDeque<Entry>,
+    now: Instant,
+    mut written: impl FnMut(&Entry) -> usize,
+) -> bool {
+    let mut any = false;
+    for entry in entries {
+        let written = written(entry);
+        match entry.deadline {
+            // Failed before, or a command that may take its time.
+            None => {}
+            Some(deadline) if deadline > now => break,
+            Some(_) => {
+                entry.fail(LossCause::Expired, written);
+                any = true;
+            }
+        }
+    }
+    any
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::IoSlice;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use proptest::prelude::{any, prop, prop_assert_eq, proptest};
     use tokio::sync::oneshot;
+    use tokio::time::Instant;
 
     use super::{Entry, Outgoing, ReplyTo};
     use crate::command::Command;
@@ -393,6 +416,27 @@ mod tests {
             let wanted: Vec<u8> = kept.flat_map(|(command, _)| wire(command)).collect();
             prop_assert_eq!(sent, wanted);
         }
+    }
+
+    #[test]
+    fn what_has_expired_is_not_due_again() {
+        let mut outgoing = Outgoing::default();
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let (mut receivers, command) = (Vec::new(), Command::new("PING"));
+        for deadline in [now, later] {
+            let (sender, receiver) = oneshot::channel();
+            receivers.push(receiver);
+            let length = command.body().wire_length();
+            outgoing
+                .push([Piece::Command(&command)], Entry::new(ReplyTo::One(sender), length, Some(deadline)));
+        }
+        // The first has begun to leave, so it stays to be finished.
+        outgoing.advance(1, |_| ());
+        assert!(outgoing.expire(now));
+        assert_eq!(outgoing.cut_abandoned(), 0);
+        assert_eq!(outgoing.first_deadline(), Some(later));
+        assert!(!outgoing.expire(now));
     }
 
     #[test]

@@ -329,3 +329,554 @@ fn malformed(what: &'static str, text: &[u8]) -> DecodeError {
     let shown = text.get(..text.len().min(64)).unwrap_or_default();
     DecodeError::Malformed { what, text: String::from_utf8_lossy(shown).into_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+    use redis_protocol::resp2::encode as resp2;
+    use redis_protocol::resp2::types::OwnedFrame as Frame2;
+    use redis_protocol::resp3::encode::complete as resp3;
+    use redis_protocol::resp3::types::{FrameMap, FrameSet, OwnedFrame as Frame3, VerbatimStringFormat};
+
+    use super::{DecodeError, Decoder, MAX_DEPTH, MAX_LINE, TRUSTED_CAPACITY};
+    use crate::protocol::server_error::ServerError;
+    use crate::protocol::value::Value;
+
+    /// All replies of `bytes`, which arrive in pieces of these sizes, over and over.
+    fn decode_in(bytes: &[u8], sizes: &[usize]) -> Result<Vec<Value>, DecodeError> {
+        let mut decoder = Decoder::new(usize::MAX);
+        let mut buffer = BytesMut::new();
+        let mut values = Vec::new();
+        let mut rest = bytes;
+        for size in sizes.iter().cycle() {
+            let (piece, later) = rest.split_at((*size).min(rest.len()));
+            buffer.extend_from_slice(piece);
+            rest = later;
+            while let Some(value) = decoder.decode(&mut buffer)? {
+                values.push(value);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        Ok(values)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
+        decode_in(bytes, &[usize::MAX])
+    }
+
+    #[track_caller]
+    fn one(bytes: &[u8]) -> Value {
+        let mut whole = decode(bytes).unwrap();
+        assert_eq!(decode_in(bytes, &[1]).unwrap(), whole);
+        assert_eq!(whole.len(), 1, "{whole:?}");
+        whole.pop().unwrap()
+    }
+
+    fn bulk(text: &str) -> Value {
+        Value::Bulk(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn simple(text: &str) -> Value {
+        Value::Simple(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn error(text: &str) -> Value {
+        Value::Error(ServerError::new(text))
+    }
+
+    /// What was sent and what must come of it.
+    type Sent<F> = (F, Value);
+
+    fn line() -> impl Strategy<Value = String> {
+        prop_oneof![Just("OK".to_owned()), "[ -~äß€\t\u{0}]{0,40}"]
+    }
+
+    fn blob() -> impl Strategy<Value = Vec<u8>> {
+        let short = prop::collection::vec(any::<u8>(), 0..40);
+        prop_oneof![short, Just(b"\r\n".to_vec()), Just(b"$3\r\nfoo\r\n".to_vec()), Just(vec![b'\r'; 300])]
+    }
+
+    fn scalar2() -> impl Strategy<Value = Sent<Frame2>> {
+        prop_oneof![
+            line().prop_map(|text| (Frame2::SimpleString(text.clone().into_bytes()), simple(&text))),
+            line().prop_map(|text| (Frame2::Error(text.clone()), error(&text))),
+            any::<i64>().prop_map(|number| (Frame2::Integer(number), Value::Int(number))),
+            blob().prop_map(|bytes| (Frame2::BulkString(bytes.clone()), Value::Bulk(bytes.into()))),
+            Just((Frame2::Null, Value::Nil)),
+        ]
+    }
+
+    fn reply2() -> impl Strategy<Value = Sent<Frame2>> {
+        scalar2().prop_recursive(4, 40, 8, |inner| {
+            prop::collection::vec(inner, 0..8).prop_map(|items| {
+                let (frames, values) = items.into_iter().unzip();
+                (Frame2::Array(frames), Value::Array(values))
+            })
+        })
+    }
+
+    /// What the library can put into a set or make the key of a map.
+    fn key3() -> impl Strategy<Value = Sent<Frame3>> {
+        prop_oneof![
+            line().prop_map(|text| {
+                (Frame3::SimpleString { data: text.clone().into_bytes(), attributes: None }, simple(&text))
+            }),
+            any::<i64>()
+                .prop_map(|number| (Frame3::Number { data: number, attributes: None }, Value::Int(number))),
+            blob().prop_map(|bytes| {
+                (Frame3::BlobString { data: bytes.clone(), attributes: None }, Value::Bulk(bytes.into()))
+            }),
+        ]
+    }
+
+    fn scalar3() -> impl Strategy<Value = Sent<Frame3>> {
+        let double = prop_oneof![
+            proptest::num::f64::NORMAL | proptest::num::f64::ZERO | proptest::num::f64::SUBNORMAL,
+            Just(f64::INFINITY),
+            Just(f64::NEG_INFINITY),
+            Just(1.5),
+        ];
+        prop_oneof![
+            key3(),
+            line().prop_map(|text| {
+                (Frame3::SimpleError { data: text.clone(), attributes: None }, error(&text))
+            }),
+            "[ -~\r\n]{0,60}".prop_map(|text| {
+                let frame = Frame3::BlobError { data: text.clone().into_bytes(), attributes: None };
+                (frame, error(&text))
+            }),
+            any::<bool>().prop_map(|data| (Frame3::Boolean { data, attributes: None }, Value::Bool(data))),
+            Just((Frame3::Null, Value::Nil)),
+            double.prop_map(|data| (Frame3::Double { data, attributes: None }, Value::Double(data))),
+            "-?[1-9][0-9]{0,60}".prop_map(|digits| {
+                let frame = Frame3::BigNumber { data: digits.clone().into_bytes(), attributes: None };
+                (frame, Value::BigNumber(digits.into()))
+            }),
+            (blob(), any::<bool>()).prop_map(|(data, is_text)| {
+                let format =
+                    if is_text { VerbatimStringFormat::Text } else { VerbatimStringFormat::Markdown };
+                let value = Value::Verbatim {
+                    format: *if is_text { b"txt" } else { b"mkd" },
+                    text: data.clone().into(),
+                };
+                (Frame3::VerbatimString { data, format, attributes: None }, value)
+            }),
+        ]
+    }
+
+    fn reply3() -> impl Strategy<Value = Sent<Frame3>> {
+        scalar3().prop_recursive(4, 40, 8, |inner| {
+            let list =
+                || prop::collection::vec(inner.clone(), 0..8).prop_map(|items| items.into_iter().unzip());
+            prop_oneof![
+                list().prop_map(|(data, values): (Vec<_>, _)| {
+                    (Frame3::Array { data, attributes: None }, Value::Array(values))
+                }),
+                list().prop_map(|(data, values): (Vec<_>, _)| {
+                    (Frame3::Push { data, attributes: None }, Value::Push(values))
+                }),
+                prop::collection::vec(key3(), 0..8).prop_map(|items| {
+                    let mut data = FrameSet::default();
+                    let mut values = Vec::new();
+                    for (frame, value) in items {
+                        if data.insert(frame) {
+                            values.push(value);
+                        }
+                    }
+                    (Frame3::Set { data, attributes: None }, Value::Set(values))
+                }),
+                prop::collection::vec((key3(), inner.clone()), 0..8).prop_map(|pairs| {
+                    let (data, values) = map_of(pairs);
+                    (Frame3::Map { data, attributes: None }, Value::Map(values))
+                }),
+                // Facts about the value, which is what arrives.
+                (prop::collection::vec((key3(), inner.clone()), 0..3), key3(), inner.clone()).prop_map(
+                    |(pairs, (key, told), (item, value))| {
+                        let facts = Some(map_of(pairs).0);
+                        let item = match item {
+                            Frame3::BlobString { data, .. } => Frame3::BlobString { data, attributes: facts },
+                            Frame3::Array { data, .. } => Frame3::Array { data, attributes: facts },
+                            Frame3::Map { data, .. } => Frame3::Map { data, attributes: facts },
+                            Frame3::Number { data, .. } => Frame3::Number { data, attributes: facts },
+                            other => other,
+                        };
+                        let array = Frame3::Array { data: vec![key, item], attributes: None };
+                        (array, Value::Array(vec![told, value]))
+                    }
+                ),
+            ]
+        })
+    }
+
+    type Pairs = (FrameMap<Frame3, Frame3>, Vec<(Value, Value)>);
+
+    fn map_of(pairs: Vec<(Sent<Frame3>, Sent<Frame3>)>) -> Pairs {
+        let mut data = FrameMap::default();
+        let mut values: Vec<(Value, Value)> = Vec::new();
+        for ((key, key_value), (frame, value)) in pairs {
+            if !data.contains_key(&key) {
+                data.insert(key, frame);
+                values.push((key_value, value));
+            }
+        }
+        (data, values)
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_library_encodes_in_resp2_is_decoded_alike_at_every_split(
+            sent in prop::collection::vec(reply2(), 1..5),
+            sizes in prop::collection::vec(1_usize..60, 1..20),
+        ) {
+            let mut bytes = BytesMut::new();
+            for (frame, _) in &sent {
+                resp2::extend_encode(&mut bytes, &frame.clone().into_bytes_frame(), false).unwrap();
+            }
+            let values: Vec<Value> = sent.into_iter().map(|(_, value)| value).collect();
+            prop_assert_eq!(&decode(&bytes).unwrap(), &values);
+            prop_assert_eq!(&decode_in(&bytes, &[1]).unwrap(), &values);
+            prop_assert_eq!(&decode_in(&bytes, &sizes).unwrap(), &values);
+        }
+
+        #[test]
+        fn what_the_library_encodes_in_resp3_is_decoded_alike_at_every_split(
+            sent in prop::collection::vec(reply3(), 1..5),
+            sizes in prop::collection::vec(1_usize..60, 1..20),
+        ) {
+            let mut bytes = BytesMut::new();
+            for (frame, _) in &sent {
+                resp3::extend_encode(&mut bytes, &frame.clone().into_bytes_frame(), false).unwrap();
+            }
+            let values: Vec<Value> = sent.into_iter().map(|(_, value)| value).collect();
+            prop_assert_eq!(&decode(&bytes).unwrap(), &values);
+            prop_assert_eq!(&decode_in(&bytes, &[1]).unwrap(), &values);
+            prop_assert_eq!(&decode_in(&bytes, &sizes).unwrap(), &values);
+        }
+
+        /// Whatever arrives is a value, an error or a wait, and the same at every split.
+        #[test]
+        fn junk_is_an_error_or_a_wait_and_the_same_at_every_split(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    "[-+:$*~%>|_#,(!=][-0-9.a-z]{0,4}\r\n",
+                    "[ -~]{0,6}",
+                    Just("\r\n".to_owned()),
+                    Just("\r".to_owned()),
+                    Just("$?\r\n".to_owned()),
+                    Just("*?\r\n".to_owned()),
+                    Just(";0\r\n".to_owned()),
+                    Just("txt:a\r\n".to_owned()),
+                ],
+                0..12,
+            ),
+            sizes in prop::collection::vec(1_usize..9, 1..9),
+        ) {
+            let bytes = pieces.concat().into_bytes();
+            let whole = decode(&bytes);
+            prop_assert_eq!(&decode_in(&bytes, &[1]), &whole);
+            prop_assert_eq!(&decode_in(&bytes, &sizes), &whole);
+        }
+
+        #[test]
+        fn no_bytes_at_all_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(decode(&bytes).is_ok() || decode_in(&bytes, &[1]).is_err());
+        }
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        assert_eq!(one(b"+OK\r\n"), Value::OK);
+        assert_eq!(one(b"+\r\n"), simple(""));
+        assert_eq!(one(b"-ERR no\r\n"), error("ERR no"));
+        assert_eq!(one(b":-42\r\n"), Value::Int(-42));
+        assert_eq!(one(b":+42\r\n"), Value::Int(42));
+        assert_eq!(one(b":9223372036854775807\r\n"), Value::Int(i64::MAX));
+        assert_eq!(one(b":-9223372036854775808\r\n"), Value::Int(i64::MIN));
+        assert_eq!(one(b"$0\r\n\r\n"), bulk(""));
+        assert_eq!(one(b"$4\r\na\r\nb\r\n"), bulk("a\r\nb"));
+        assert_eq!(one(b"*0\r\n"), Value::Array(vec![]));
+        assert_eq!(one(b"#t\r\n"), Value::Bool(true));
+        assert_eq!(one(b"#f\r\n"), Value::Bool(false));
+        assert_eq!(one(b",1.5\r\n"), Value::Double(1.5));
+        assert_eq!(one(b",10\r\n"), Value::Double(10.0));
+        assert_eq!(one(b",1e-7\r\n"), Value::Double(1e-7));
+        assert_eq!(one(b",1.7976931348623157e+308\r\n"), Value::Double(f64::MAX));
+        assert_eq!(one(b",inf\r\n"), Value::Double(f64::INFINITY));
+        assert_eq!(one(b",-inf\r\n"), Value::Double(f64::NEG_INFINITY));
+        let nan = decode(b",nan\r\n").unwrap();
+        assert!(matches!(nan.as_slice(), [Value::Double(number)] if number.is_nan()), "{nan:?}");
+        assert_eq!(
+            one(b"(-123456789012345678901234567890\r\n"),
+            Value::BigNumber("-123456789012345678901234567890".into())
+        );
+        assert_eq!(one(b"!9\r\nERR a\r\nb\r\n"), error("ERR a\r\nb"));
+        assert_eq!(one(b"=8\r\ntxt:a\nb\n\r\n"), Value::Verbatim { format: *b"txt", text: "a\nb\n".into() });
+        assert_eq!(one(b"=4\r\nmkd:\r\n"), Value::Verbatim { format: *b"mkd", text: Bytes::new() });
+        assert_eq!(one(b"~2\r\n:1\r\n:1\r\n"), Value::Set(vec![Value::Int(1), Value::Int(1)]));
+        assert_eq!(one(b"%0\r\n"), Value::Map(vec![]));
+        assert_eq!(one(b">1\r\n+x\r\n"), Value::Push(vec![simple("x")]));
+    }
+
+    #[test]
+    fn every_form_of_nil_is_read_in_every_place() {
+        for nil in ["$-1\r\n", "*-1\r\n", "_\r\n"] {
+            assert_eq!(one(nil.as_bytes()), Value::Nil);
+            assert_eq!(
+                one(format!("*2\r\n{nil}:1\r\n").as_bytes()),
+                Value::Array(vec![Value::Nil, Value::Int(1)])
+            );
+            assert_eq!(one(format!("~1\r\n{nil}").as_bytes()), Value::Set(vec![Value::Nil]));
+            assert_eq!(
+                one(format!("%1\r\n{nil}{nil}").as_bytes()),
+                Value::Map(vec![(Value::Nil, Value::Nil)])
+            );
+            assert_eq!(one(format!("|1\r\n{nil}{nil}{nil}").as_bytes()), Value::Nil);
+            assert_eq!(
+                one(format!("*1\r\n*1\r\n{nil}").as_bytes()),
+                Value::Array(vec![Value::Array(vec![Value::Nil])])
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_need_not_be_utf8() {
+        let Value::Error(told) = one(b"-ERR \xff\xfe key\r\n") else { panic!() };
+        assert_eq!((told.code(), told.text()), ("ERR", "ERR \u{fffd}\u{fffd} key"));
+        let Value::Error(told) = one(b"!6\r\nMY \xc3\x28!\r\n") else { panic!() };
+        assert_eq!(told.text(), "MY \u{fffd}(!");
+    }
+
+    #[test]
+    fn aggregates_may_be_keys_of_maps_and_members_of_sets_and_the_order_is_kept() {
+        let array = Value::Array(vec![Value::Int(1)]);
+        assert_eq!(
+            one(b"%3\r\n*1\r\n:1\r\n+a\r\n%1\r\n:1\r\n:2\r\n+b\r\n~0\r\n+c\r\n"),
+            Value::Map(vec![
+                (array.clone(), simple("a")),
+                (Value::Map(vec![(Value::Int(1), Value::Int(2))]), simple("b")),
+                (Value::Set(vec![]), simple("c")),
+            ])
+        );
+        assert_eq!(one(b"~2\r\n*1\r\n:1\r\n*1\r\n:1\r\n"), Value::Set(vec![array.clone(), array]));
+    }
+
+    #[test]
+    fn attributes_are_dropped_wherever_they_stand() {
+        assert_eq!(one(b"|1\r\n+ttl\r\n:3600\r\n$1\r\nv\r\n"), bulk("v"));
+        assert_eq!(one(b"|0\r\n|0\r\n:1\r\n"), Value::Int(1));
+        assert_eq!(
+            one(b"*3\r\n:1\r\n|1\r\n+a\r\n%1\r\n+b\r\n|1\r\n+c\r\n+d\r\n+e\r\n:2\r\n:3\r\n"),
+            Value::Array(vec![Value::Int(1), Value::Int(2), Value::Int(3)])
+        );
+        assert_eq!(
+            one(b"%1\r\n|1\r\n+a\r\n+b\r\n+k\r\n|0\r\n+v\r\n"),
+            Value::Map(vec![(simple("k"), simple("v"))])
+        );
+        assert_eq!(decode(b"|1\r\n+a\r\n+b\r\n").unwrap(), [], "the value itself is still to come");
+    }
+
+    #[test]
+    fn nesting_is_limited_and_costs_no_stack() {
+        let nested = |depth: usize| [b"*1\r\n".repeat(depth), b":1\r\n".to_vec()].concat();
+        let mut value = one(&nested(MAX_DEPTH));
+        for _ in 0..MAX_DEPTH {
+            let Value::Array(items) = value else { panic!() };
+            value = items.into_iter().next().unwrap();
+        }
+        assert_eq!(value, Value::Int(1));
+        for depth in [MAX_DEPTH + 1, 100_000] {
+            assert_eq!(decode(&nested(depth)), Err(DecodeError::TooDeep));
+            assert_eq!(decode_in(&nested(depth), &[3]), Err(DecodeError::TooDeep));
+        }
+        for kind in ["~1\r\n", "%1\r\n:1\r\n", ">1\r\n", "|1\r\n:1\r\n"] {
+            assert_eq!(decode(kind.repeat(100_000).as_bytes()), Err(DecodeError::TooDeep), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_length_costs_no_memory_before_its_bytes_are_there() {
+        for header in ["$4611686018427387904\r\n", "!9223372036854775807\r\n", "=9223372036854775807\r\n"] {
+            let mut decoder = Decoder::new(usize::MAX);
+            let mut buffer = BytesMut::from(format!("{header}abc").as_bytes());
+            assert_eq!(decoder.decode(&mut buffer), Ok(None), "{header:?}");
+            assert!(buffer.capacity() < 1024);
+            assert!(decoder.missing_bytes(buffer.len()) > 1 << 60);
+            assert_eq!(
+                Decoder::new(1 << 30).decode(&mut BytesMut::from(header)),
+                Err(DecodeError::TooLarge(1 << 30))
+            );
+        }
+        for header in
+            ["*2147483648\r\n", "~9223372036854775807\r\n", "%9223372036854775807\r\n", ">4294967295\r\n"]
+        {
+            let mut decoder = Decoder::new(usize::MAX);
+            let mut buffer = BytesMut::from(format!("{header}:1\r\n").as_bytes());
+            assert_eq!(decoder.decode(&mut buffer), Ok(None), "{header:?}");
+            let reserved: usize = decoder.open.iter().map(|aggregate| aggregate.items.capacity()).sum();
+            assert!(reserved <= TRUSTED_CAPACITY, "{header:?} reserved {reserved}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_resp_is_refused() {
+        for bytes in [
+            "$-2\r\n",
+            "*-2\r\n",
+            "%-1\r\n",
+            "~-1\r\n",
+            ">-1\r\n",
+            "|-1\r\n",
+            "!-1\r\n",
+            "=-1\r\n",
+            "$?\r\n",
+            "*?\r\n",
+            "$\r\n",
+            "*\r\n",
+            ":\r\n",
+            ":1.5\r\n",
+            ": 1\r\n",
+            ":-\r\n",
+            ":--1\r\n",
+            ":9223372036854775808\r\n",
+            "$99999999999999999999\r\n",
+            "#x\r\n",
+            "#\r\n",
+            ",\r\n",
+            ",1.5x\r\n",
+            "(\r\n",
+            "(12x\r\n",
+            "=3\r\ntxt\r\n",
+            "=4\r\ntxt \r\n",
+            "$1\r\nabc",
+            "$1\r\na\n\n",
+            "\r\n",
+            "PING\r\n",
+            "\0\r\n",
+            "HTTP/1.1 400 Bad Request\r\n",
+        ] {
+            let whole = decode(bytes.as_bytes());
+            assert!(whole.is_err(), "{bytes:?}: {whole:?}");
+            assert_eq!(decode_in(bytes.as_bytes(), &[1]), whole, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_big_number_is_made_of_digits() {
+        for bytes in ["(\r\n", "(-\r\n", "(12x\r\n"] {
+            assert!(decode(bytes.as_bytes()).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_came_before_the_error_is_not_lost() {
+        let mut decoder = Decoder::new(usize::MAX);
+        let mut buffer = BytesMut::from(&b":1\r\n+OK\r\n?\r\n"[..]);
+        assert_eq!(decoder.decode(&mut buffer), Ok(Some(Value::Int(1))));
+        assert_eq!(decoder.decode(&mut buffer), Ok(Some(Value::OK)));
+        assert_eq!(decoder.decode(&mut buffer), Err(DecodeError::UnknownType(b'?')));
+    }
+
+    #[test]
+    fn a_map_is_open_until_its_last_value_is_there() {
+        assert_eq!(decode(b"%1\r\n+a\r\n").unwrap(), []);
+        assert_eq!(decode(b"%2\r\n+a\r\n+b\r\n+c\r\n").unwrap(), []);
+        assert_eq!(decode(b"%1\r\n+a\r\n+b\r\n+c\r\n").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_limit_of_a_reply_counts_everything_in_it_and_starts_anew_with_the_next() {
+        let limited = |bytes: &[u8]| {
+            let mut decoder = Decoder::new(10_000);
+            let mut buffer = BytesMut::from(bytes);
+            let mut count = 0;
+            while decoder.decode(&mut buffer)?.is_some() {
+                count += 1;
+            }
+            Ok(count)
+        };
+        let reply =
+            |kind: &str| [format!("${}\r\n", 9_000).as_bytes(), &vec![b'x'; 9_000], kind.as_bytes()].concat();
+        assert_eq!(limited(&reply("\r\n").repeat(50)), Ok(50));
+        let two = [b"*2\r\n".to_vec(), reply("\r\n"), reply("\r\n")].concat();
+        assert_eq!(limited(&two), Err(DecodeError::TooLarge(10_000)));
+        let items = size_of::<Value>();
+        assert_eq!(
+            limited(&[b"*9999\r\n".to_vec(), b"_\r\n".repeat(10_000 / items + 1)].concat()),
+            Err(DecodeError::TooLarge(10_000))
+        );
+        assert_eq!(
+            limited(&b"|0\r\n".repeat(10_000)),
+            Err(DecodeError::TooLarge(10_000)),
+            "attributes without end"
+        );
+    }
+
+    #[test]
+    fn long_errors_and_numbers_count_against_the_limit_too() {
+        for kind in ["-", "+", "("] {
+            let line = format!("{kind}{}\r\n", "1".repeat(9_000));
+            let bytes = format!("*100\r\n{}", line.repeat(100));
+            let mut decoder = Decoder::new(100_000);
+            let result = decoder.decode(&mut BytesMut::from(bytes.as_bytes()));
+            assert!(matches!(result, Err(DecodeError::TooLarge(100_000))), "{kind}: 900 kB passed");
+        }
+    }
+
+    #[test]
+    fn a_line_above_the_limit_is_refused_however_it_arrives() {
+        for (length, is_fine) in [(MAX_LINE - 100, true), (MAX_LINE * 2, false)] {
+            let bytes = format!("+{}\r\n", "x".repeat(length)).into_bytes();
+            for sizes in [&[1][..], &[4096], &[usize::MAX]] {
+                assert_eq!(
+                    decode_in(&bytes, sizes).is_ok(),
+                    is_fine,
+                    "{length} bytes in pieces of {sizes:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_carriage_return_belongs_to_the_line() {
+        assert_eq!(one(b"+a\rb\r\n"), simple("a\rb"));
+        assert_eq!(one(b"+\r\r\n"), simple("\r"));
+    }
+
+    /// No byte is looked at twice: after each call only an unfinished line is left, and how far it was searched is known.
+    #[test]
+    fn a_million_elements_in_small_pieces_are_linear() {
+        let count = 1_000_000;
+        let bytes = [format!("*{count}\r\n").into_bytes(), b"$5\r\nhello\r\n".repeat(count)].concat();
+        let mut decoder = Decoder::new(usize::MAX);
+        let mut buffer = BytesMut::new();
+        let mut reply = None;
+        for piece in bytes.chunks(7) {
+            buffer.extend_from_slice(piece);
+            reply = decoder.decode(&mut buffer).unwrap();
+            assert!(buffer.len() <= 7);
+        }
+        let Some(Value::Array(items)) = reply else { panic!() };
+        assert_eq!(items.len(), count);
+    }
+
+    #[test]
+    fn a_long_line_and_a_long_string_are_not_searched_again_with_every_piece() {
+        let mut decoder = Decoder::new(usize::MAX);
+        let mut buffer = BytesMut::from(&b"+"[..]);
+        for _ in 0..1000 {
+            buffer.extend_from_slice(b"seven77");
+            assert_eq!(decoder.decode(&mut buffer), Ok(None));
+            assert_eq!(decoder.scanned, buffer.len());
+        }
+        let mut decoder = Decoder::new(usize::MAX);
+        let mut buffer = BytesMut::from(&b"$1000000\r\n"[..]);
+        for piece in 0..1000 {
+            assert_eq!(decoder.decode(&mut buffer), Ok(None));
+            assert_eq!(decoder.missing_bytes(buffer.len()), 1_000_002 - piece * 7);
+            buffer.extend_from_slice(b"\r\nseven");
+        }
+    }
+}
