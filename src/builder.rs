@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::cluster::core::Core;
+use crate::cluster::connect::connect;
 use crate::config::{Config, Credentials, OverloadPolicy, Protocol, url};
 use crate::connection::transport::{Connector, TcpConnector};
 use crate::error::{Error, Result};
@@ -195,7 +195,7 @@ impl ClientBuilder {
         if self.config.seeds.is_empty() {
             return Err(Error::config("no seed: name at least one node by seeds() or url()"));
         }
-        let (core, refresher) = Core::connect(self.config, self.connector).await?;
+        let (core, refresher) = connect(self.config, self.connector).await?;
         Ok(Client::new(core, refresher))
     }
 

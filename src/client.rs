@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::core::{Core, OwnedTask};
+use crate::cluster::connect::OwnedTask;
+use crate::cluster::core::Core;
 use crate::command::Command;
 use crate::commands::all_commands;
 use crate::pipeline::Pipeline;

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use crate::cluster::routes::Routes;
 use crate::config::Config;
 use crate::connection::budget::Bound;
-use crate::connection::link::{LinkContext, LinkObserver};
+use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::pool::NodePool;
 use crate::connection::transport::TcpConnector;
 use crate::node::NodeAddr;
@@ -71,7 +71,7 @@ impl Router {
         let routes = self.routes.load();
         let pool = routes.owner(slot)?;
         let lane = pool.lane_of(slot);
-        pool.link(lane).map(|link| (link.node().port(), lane))
+        pool.link(lane).map(|_| (pool.node().port(), lane))
     }
 }
 

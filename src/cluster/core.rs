@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::cluster::refresher;
 use crate::cluster::routes::Routes;
 use crate::config::Config;
 use crate::connection::budget::Bound;
-use crate::connection::link::{LinkContext, LinkObserver};
+use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::pool::NodePool;
 use crate::connection::transport::Connector;
-use crate::error::{Redirect, RedirectKind, Result};
+use crate::error::{Redirect, RedirectKind};
 use crate::node::NodeAddr;
 use crate::slot::Slot;
 use crate::stats::Counters;
@@ -65,17 +63,27 @@ struct Topology {
 /// Asks for a refresh and tells when one has changed something. Requests coalesce.
 #[derive(Debug, Default)]
 pub(crate) struct RefreshSignal {
+    is_wanted: AtomicBool,
     wanted: Notify,
     changed: Notify,
 }
 
 impl RefreshSignal {
     pub(crate) fn request(&self) {
+        self.is_wanted.store(true, Ordering::Release);
         self.wanted.notify_one();
     }
 
-    pub(crate) async fn requested(&self) {
-        self.wanted.notified().await;
+    /// Resolves when a refresh was requested and not begun since.
+    pub(super) async fn requested(&self) {
+        while !self.is_wanted.load(Ordering::Acquire) {
+            self.wanted.notified().await;
+        }
+    }
+
+    /// Notes that a refresh begins: it serves every request until now.
+    pub(super) fn begin(&self) {
+        self.is_wanted.store(false, Ordering::Release);
     }
 
     /// Resolves at the next change of the routes after its first poll.
@@ -90,22 +98,9 @@ impl LinkObserver for RefreshSignal {
     }
 }
 
-/// A task that ends with its handle.
-#[derive(Debug)]
-pub(crate) struct OwnedTask(JoinHandle<()>);
-
-impl Drop for OwnedTask {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Core {
-    /// Asks the seeds for the topology and starts the task that keeps it fresh.
-    pub(crate) async fn connect(
-        config: Config,
-        connector: Arc<dyn Connector>,
-    ) -> Result<(Arc<Self>, OwnedTask)> {
+    /// A core without a map; see [`connect`](crate::cluster::connect::connect).
+    pub(super) fn new(config: Config, connector: Arc<dyn Connector>) -> Self {
         let config = Arc::new(config);
         let counters = Arc::new(Counters::default());
         let signal = Arc::new(RefreshSignal::default());
@@ -115,11 +110,9 @@ impl Core {
             observer: Arc::clone(&signal) as Arc<dyn LinkObserver>,
             counters: Arc::clone(&counters),
         });
-        let core = Arc::new(Self {
+        Self {
             client_bound: Bound::new(config.client_budget),
-            routes: ArcSwap::from_pointee(Routes::new(SlotMap::empty(0), |addr| {
-                Arc::new(NodePool::new(addr, &context, Bound::new(1)))
-            })),
+            routes: ArcSwap::from_pointee(Routes::empty(0)),
             topology: Mutex::default(),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -128,10 +121,7 @@ impl Core {
             counters,
             context,
             signal,
-        });
-        core.install(refresher::first_view(&core).await?);
-        let task = OwnedTask(tokio::spawn(refresher::keep_fresh(Arc::clone(&core))));
-        Ok((core, task))
+        }
     }
 
     /// The current snapshot; loaded once for an attempt.
@@ -270,8 +260,7 @@ impl Core {
         drop(tokio::time::timeout(limit, drained).await);
         self.ended.store(true, Ordering::Release);
         let mut topology = self.topology();
-        let empty = Routes::new(SlotMap::empty(u64::MAX), |addr| self.new_pool(addr));
-        let routes = self.routes.swap(Arc::new(empty));
+        let routes = self.routes.swap(Arc::new(Routes::empty(u64::MAX)));
         let guests = std::mem::take(&mut topology.guests);
         let retired = std::mem::take(&mut topology.retired);
         drop(topology);

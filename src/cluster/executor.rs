@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::future::join_all;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::cluster::core::Core;
 use crate::cluster::job::{Aftermath, Deadline, Job, Unit};
@@ -21,6 +23,9 @@ use crate::protocol::command_spec::Access;
 use crate::protocol::value::Value;
 use crate::routing::gather::Merge;
 use crate::routing::plan::{Part, Place, Plan, plan};
+
+/// How long a link may take to tell what became of a unit whose time is over; it does at once unless it is connecting.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// The first attempt of a command, made outside (the fast path), that was not the last.
 #[derive(Debug)]
@@ -141,59 +146,101 @@ fn merge_parts(command: &Command, merge: &Merge, parts: Vec<Result<Value>>) -> R
 }
 
 /// Jobs that leave as one unit on one link.
-struct Group {
+struct Group<'a> {
     pool: Arc<NodePool>,
     node: NodeAddr,
     lane: usize,
-    members: Vec<usize>,
+    members: Vec<Member>,
+    pieces: Vec<Piece<'a>>,
     exclusive: bool,
 }
 
-/// Makes attempts until each job is settled or the deadline has passed.
+/// A job's share of its group.
+struct Member {
+    job: usize,
+    /// How many replies are its own.
+    replies: usize,
+    /// Where its bytes end in those of the group.
+    end: usize,
+}
+
+/// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that
+/// is silent holds up its own jobs only.
 async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
     let _counted = core.slow_request();
+    let mut under_way = FuturesUnordered::new();
+    // Jobs that are neither settled nor under way.
+    let mut waiting: Vec<usize> =
+        jobs.iter().enumerate().filter(|(_, job)| !job.is_settled()).map(|(index, _)| index).collect();
     loop {
-        let now = Instant::now();
-        if deadline.at.is_some_and(|at| at <= now) {
-            jobs.iter_mut().filter(|job| !job.is_settled()).for_each(|job| job.expire(deadline));
+        let due = take_due(core, jobs, &mut waiting, deadline);
+        for group in group(core, jobs, due, &mut waiting) {
+            under_way.push(attempt(core, group, deadline));
         }
-        if core.has_ended() {
-            jobs.iter_mut().filter(|job| !job.is_settled()).for_each(Job::closed);
-        }
-        let is_due = |job: &Job<'_>| !job.is_settled() && job.not_before().is_none_or(|at| at <= now);
-        let due: Vec<usize> =
-            jobs.iter().enumerate().filter(|(_, job)| is_due(job)).map(|(index, _)| index).collect();
-        if due.is_empty() {
-            let Some(next) = jobs.iter().filter(|job| !job.is_settled()).filter_map(Job::not_before).min()
-            else {
-                return;
-            };
-            if pause(core, deadline.at.map_or(next, |at| at.min(next))).await {
-                jobs.iter_mut().for_each(Job::hurry);
+        let next = waiting.iter().filter_map(|job| jobs.get(*job)?.not_before()).min();
+        let pause_until = next.map(|next| deadline.at.map_or(next, |at| at.min(next)));
+        tokio::select! {
+            Some((group, attempt)) = under_way.next() => {
+                distribute(core, jobs, &group, attempt, deadline);
+                let unsettled = |member: &&Member| jobs.get(member.job).is_some_and(|job| !job.is_settled());
+                waiting.extend(group.members.iter().filter(unsettled).map(|member| member.job));
+                // The order of submission holds among the jobs that go again together.
+                waiting.sort_unstable();
             }
-            continue;
-        }
-        let groups = group(core, jobs, due);
-        let shared: &[Job<'_>] = jobs;
-        let replies = join_all(groups.iter().map(|group| attempt(core, shared, group, deadline))).await;
-        for (group, reply) in groups.iter().zip(replies) {
-            distribute(core, jobs, group, reply, deadline);
+            has_changed = pause(core, pause_until), if pause_until.is_some() => {
+                if has_changed {
+                    waiting.iter().for_each(|job| if let Some(job) = jobs.get_mut(*job) { job.hurry() });
+                }
+            }
+            else => {
+                if waiting.is_empty() {
+                    return;
+                }
+            }
         }
     }
 }
 
-/// Waits until `until`; true if the routes have changed before.
-async fn pause(core: &Core, until: Instant) -> bool {
+/// Moves the jobs out of `waiting` whose next attempt is due; ends those for which there will be none.
+fn take_due(core: &Core, jobs: &mut [Job<'_>], waiting: &mut Vec<usize>, deadline: Deadline) -> Vec<usize> {
+    let now = Instant::now();
+    let is_over = deadline.at.is_some_and(|at| at <= now);
+    let has_ended = core.has_ended();
+    // Those that wait go on together, each in its place: two commands on one key that were refused for the same reason
+    // keep their order.
+    let pauses = waiting.iter().filter_map(|job| jobs.get(*job)?.not_before());
+    let pause_is_over = pauses.min().is_some_and(|first| first <= now);
+    let mut due = Vec::new();
+    waiting.retain(|index| {
+        let Some(job) = jobs.get_mut(*index) else { return false };
+        if has_ended {
+            job.closed();
+        } else if is_over {
+            job.expire(deadline);
+        } else if pause_is_over || job.not_before().is_none() {
+            due.push(*index);
+        } else {
+            return true;
+        }
+        false
+    });
+    due
+}
+
+/// Waits until then; true if the routes have changed before.
+async fn pause(core: &Core, until: Option<Instant>) -> bool {
+    let Some(until) = until else { return false };
     tokio::select! {
         () = core.signal.changed() => true,
         () = sleep_until(until) => false,
     }
 }
 
-/// Finds the link of each job that is due; those on the same link travel together, in their order.
-fn group(core: &Core, jobs: &mut [Job<'_>], due: Vec<usize>) -> Vec<Group> {
+/// Finds the link of each job that is due; those on the same link travel together, in their order. Who has none goes
+/// back to `waiting`.
+fn group<'a>(core: &Core, jobs: &mut [Job<'a>], due: Vec<usize>, waiting: &mut Vec<usize>) -> Vec<Group<'a>> {
     let routes = core.routes();
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups: Vec<Group<'a>> = Vec::new();
     let mut known: HashMap<(*const NodePool, usize), usize> = HashMap::new();
     for index in due {
         let Some(job) = jobs.get_mut(index) else { continue };
@@ -211,6 +258,7 @@ fn group(core: &Core, jobs: &mut [Job<'_>], due: Vec<usize>) -> Vec<Group> {
         let Some(pool) = pool else {
             job.has_no_owner();
             core.signal.request();
+            waiting.push(index);
             continue;
         };
         let lane = match job.place() {
@@ -219,18 +267,33 @@ fn group(core: &Core, jobs: &mut [Job<'_>], due: Vec<usize>) -> Vec<Group> {
         };
         let exclusive = job.blocks();
         let key = (Arc::as_ptr(&pool), lane);
-        match known.get(&key).and_then(|place| groups.get_mut(*place)) {
-            Some(group) if !exclusive => group.members.push(index),
-            Some(_) | None => {
-                let Some(node) = pool.link(lane).map(|link| link.node().clone()) else { continue };
-                if !exclusive {
-                    known.insert(key, groups.len());
-                }
-                groups.push(Group { pool, node, lane, members: vec![index], exclusive });
-            }
+        let place = known.get(&key).copied().filter(|_| !exclusive).unwrap_or_else(|| {
+            let node = pool.node().clone();
+            groups.push(Group { pool, node, lane, members: Vec::new(), pieces: Vec::new(), exclusive });
+            groups.len() - 1
+        });
+        if !exclusive {
+            known.insert(key, place);
+        }
+        if let Some(group) = groups.get_mut(place) {
+            group.add(index, job.pieces());
         }
     }
     groups
+}
+
+impl<'a> Group<'a> {
+    fn add(&mut self, job: usize, pieces: Vec<Piece<'a>>) {
+        let length: usize = pieces.iter().map(Piece::wire_length).sum();
+        let end = self.length() + length;
+        self.members.push(Member { job, replies: pieces.len(), end });
+        self.pieces.extend(pieces);
+    }
+
+    /// Of all its bytes.
+    fn length(&self) -> usize {
+        self.members.last().map_or(0, |last| last.end)
+    }
 }
 
 /// What came of one group's attempt.
@@ -240,15 +303,20 @@ enum Attempt {
     Overloaded,
 }
 
-async fn attempt(core: &Core, jobs: &[Job<'_>], group: &Group, deadline: Deadline) -> Attempt {
-    let pieces: Vec<Piece<'_>> =
-        group.members.iter().filter_map(|member| jobs.get(*member)).flat_map(Job::pieces).collect();
-    if !group.exclusive {
-        return match group.pool.link(group.lane) {
-            Some(link) => send(core, link, pieces, deadline, deadline.at).await,
+async fn attempt<'a>(core: &Core, group: Group<'a>, deadline: Deadline) -> (Group<'a>, Attempt) {
+    let attempt = if group.exclusive {
+        attempt_alone(core, &group, deadline).await
+    } else {
+        match group.pool.link(group.lane) {
+            Some(link) => send(core, link, &group, deadline, deadline.at).await,
             None => lost(LossCause::Retired),
-        };
-    }
+        }
+    };
+    (group, attempt)
+}
+
+/// On a connection of its own, where the server may hold back the reply.
+async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> Attempt {
     let connection = match within(deadline.at, group.pool.exclusive()).await {
         Some(Ok(connection)) => connection,
         Some(Err(cause)) => return lost(cause),
@@ -256,21 +324,22 @@ async fn attempt(core: &Core, jobs: &[Job<'_>], group: &Group, deadline: Deadlin
     };
     tokio::select! {
         // A connection whose reply did not come is not clean: its pool does not take it back.
-        reply = send(core, &connection, pieces, deadline, None) => reply,
+        reply = send(core, &connection, group, deadline, None) => reply,
         () = group.pool.until_severed() => {
             Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::maybe_sent(LossCause::Retired)) })
         }
     }
 }
 
+/// `link_deadline` is for links that look at the clock; then they know best what became of a unit whose time is over.
 async fn send(
     core: &Core,
     link: &Link,
-    pieces: Vec<Piece<'_>>,
+    group: &Group<'_>,
     deadline: Deadline,
     link_deadline: Option<Instant>,
 ) -> Attempt {
-    let length = pieces.iter().map(Piece::wire_length).sum();
+    let length = group.length();
     if !link.budget().try_take(length) {
         match core.config.overload {
             OverloadPolicy::Fail => return Attempt::Overloaded,
@@ -281,14 +350,20 @@ async fn send(
             }
         }
     }
-    let mut pending = match link.send_unit(pieces.into_iter(), length, link_deadline) {
+    let mut pending = match link.send_unit(group.pieces.iter().copied(), length, link_deadline) {
         Ok(pending) => pending,
         Err(Refusal(cause)) => return lost(cause),
     };
-    match within(deadline.at, &mut pending).await {
-        Some(reply) => Attempt::Replied(reply),
-        None => Attempt::Replied(pending.give_up(LossCause::Expired)),
+    if let Some(reply) = within(deadline.at, &mut pending).await {
+        return Attempt::Replied(reply);
     }
+    if link_deadline.is_some() {
+        pending.expire_now();
+        if let Ok(reply) = timeout(LAST_WORD, &mut pending).await {
+            return Attempt::Replied(reply);
+        }
+    }
+    Attempt::Replied(pending.give_up(LossCause::Expired))
 }
 
 fn lost(cause: LossCause) -> Attempt {
@@ -304,30 +379,25 @@ async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Ou
 }
 
 /// Gives each job of the group its replies, or its share of the loss.
-fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group, attempt: Attempt, deadline: Deadline) {
-    let reply = match attempt {
+fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Attempt, deadline: Deadline) {
+    let UnitReply { values, loss } = match attempt {
         Attempt::Replied(reply) => reply,
         Attempt::Overloaded => {
             for member in &group.members {
-                if let Some(job) = jobs.get_mut(*member) {
+                if let Some(job) = jobs.get_mut(member.job) {
                     job.overloaded();
                 }
             }
             return;
         }
     };
-    let mut values = reply.values.into_iter();
-    let mut end = 0_usize;
+    let mut values = values.into_iter();
     for member in &group.members {
-        let Some(job) = jobs.get_mut(*member) else { continue };
-        let pieces = job.pieces();
-        let wanted = pieces.len();
-        end += pieces.iter().map(Piece::wire_length).sum::<usize>();
-        drop(pieces);
-        let replies: Vec<Value> = values.by_ref().take(wanted).collect();
-        let aftermath = match &reply.loss {
-            Some(loss) if replies.len() < wanted => {
-                job.lost(&group.node, loss, loss.written >= end, deadline)
+        let Some(job) = jobs.get_mut(member.job) else { continue };
+        let replies: Vec<Value> = values.by_ref().take(member.replies).collect();
+        let aftermath = match &loss {
+            Some(loss) if replies.len() < member.replies => {
+                job.lost(&group.node, loss, loss.written >= member.end, deadline)
             }
             Some(_) | None => job.answered(&group.node, replies, core.config.max_redirects),
         };

@@ -72,7 +72,10 @@ pub(crate) struct Job<'a> {
     ask: Option<NodeAddr>,
     attempts: u32,
     waits: u32,
+    /// Redirects since the last reply that was none.
+    hops: u32,
     not_before: Option<Instant>,
+    /// The last redirects, oldest first.
     trail: Vec<Redirect>,
     node: Option<NodeAddr>,
     /// An earlier attempt may have been executed: no later failure can take that back.
@@ -89,10 +92,10 @@ pub(crate) enum Aftermath {
     Followed(Redirect),
 }
 
-impl Unit<'_> {
+impl<'a> Unit<'a> {
     /// The parts on the wire; with `asking`, as the target of an `ASK` needs them: once before each command, once
     /// before a whole transaction.
-    pub(crate) fn pieces(&self, asking: bool) -> Vec<Piece<'_>> {
+    pub(crate) fn pieces(self, asking: bool) -> Vec<Piece<'a>> {
         let mut pieces = Vec::with_capacity(2);
         if asking {
             pieces.push(Piece::Asking);
@@ -139,20 +142,41 @@ impl Unit<'_> {
         }
     }
 
-    /// The one reply that counts. The others of a unit are `+OK` and `+QUEUED`, unless they tell why `EXEC` refused.
-    fn reply(&self, mut replies: Vec<Value>) -> Option<Result<Value, ServerError>> {
+    /// The one reply that counts, of those to all pieces. The others of a unit are `+OK` and `+QUEUED`, unless they
+    /// tell why `EXEC` refused. `None` if it is missing.
+    fn reply(self, mut replies: Vec<Value>) -> Option<UnitResult> {
         let last = replies.pop()?;
-        let Value::Error(error) = last else { return Some(Ok(last)) };
-        let cause = match (self, error.class()) {
-            (Self::Transaction { .. }, ErrorCode::ExecAbort) => {
-                replies.into_iter().find_map(|reply| match reply {
-                    Value::Error(cause) => Some(cause),
-                    _accepted => None,
-                })
-            }
-            (Self::Transaction { .. } | Self::Command(_), _) => None,
+        let commands = match self {
+            Self::Command(_) => return Some(UnitResult::of(last)),
+            Self::Transaction { commands, .. } => commands,
         };
-        Some(Err(cause.unwrap_or(error)))
+        let queued = replies.split_off(replies.len().checked_sub(commands.len())?);
+        if let Some(Value::Error(error)) = replies.pop() {
+            // Without MULTI the server ran what followed one by one, or refused each for the same reason.
+            let all_refused = queued.iter().all(|reply| matches!(reply, Value::Error(_)));
+            return Some(if all_refused { UnitResult::Refused(error) } else { UnitResult::Undone(error) });
+        }
+        let Value::Error(error) = last else { return Some(UnitResult::Value(last)) };
+        let cause = queued.into_iter().find_map(|reply| match reply {
+            Value::Error(cause) if error.class() == ErrorCode::ExecAbort => Some(cause),
+            _accepted => None,
+        });
+        Some(UnitResult::Refused(cause.unwrap_or(error)))
+    }
+}
+
+/// What all replies of a unit come to.
+enum UnitResult {
+    Value(Value),
+    /// Nothing of it was executed, as far as the code of the error says.
+    Refused(ServerError),
+    /// A transaction whose `MULTI` was refused and whose commands were not.
+    Undone(ServerError),
+}
+
+impl UnitResult {
+    fn of(reply: Value) -> Self {
+        if let Value::Error(error) = reply { Self::Refused(error) } else { Self::Value(reply) }
     }
 }
 
@@ -164,6 +188,7 @@ impl<'a> Job<'a> {
             ask: None,
             attempts: 0,
             waits: 0,
+            hops: 0,
             not_before: None,
             trail: Vec::new(),
             node: None,
@@ -181,7 +206,7 @@ impl<'a> Job<'a> {
         self.ask.as_ref()
     }
 
-    pub(crate) fn pieces(&self) -> Vec<Piece<'_>> {
+    pub(crate) fn pieces(&self) -> Vec<Piece<'a>> {
         self.unit.pieces(self.ask.is_some())
     }
 
@@ -211,11 +236,17 @@ impl<'a> Job<'a> {
     pub(crate) fn answered(&mut self, node: &NodeAddr, replies: Vec<Value>, limit: u32) -> Aftermath {
         self.begin_attempt(node);
         match self.unit.reply(replies) {
-            Some(Ok(value)) => {
+            Some(UnitResult::Value(value)) => {
                 self.result = Some(Ok(value));
                 Aftermath::Nothing
             }
-            Some(Err(error)) => self.refused(node, error, limit),
+            Some(UnitResult::Refused(error)) => self.refused(node, error, limit),
+            Some(UnitResult::Undone(error)) => {
+                let text = format!("MULTI was refused, so the commands ran one by one: {error}");
+                let told = self.error(kind_of(&error), Outcome::MaybeExecuted, text).with_code(error.code());
+                self.result = Some(Err(told));
+                Aftermath::Nothing
+            }
             None => {
                 let error = self.error(ErrorKind::Protocol, Outcome::MaybeExecuted, "a reply is missing");
                 self.result = Some(Err(error));
@@ -243,6 +274,8 @@ impl<'a> Job<'a> {
             Verdict::Redirect { kind, slot, to } => self.redirected(node, kind, slot, to, limit),
             Verdict::Wait { refresh } => {
                 self.trouble = Some(Trouble::Reply(error));
+                // A node that would serve it, if not now: the redirects led somewhere.
+                self.hops = 0;
                 self.wait();
                 if refresh { Aftermath::Refresh } else { Aftermath::Nothing }
             }
@@ -258,9 +291,12 @@ impl<'a> Job<'a> {
         limit: u32,
     ) -> Aftermath {
         let redirect = Redirect { kind, slot, from: from.clone(), to: to.clone() };
+        self.hops += 1;
+        if self.trail.len() > limit as usize {
+            self.trail.remove(0);
+        }
         self.trail.push(redirect.clone());
-        let hops = u32::try_from(self.trail.len()).unwrap_or(u32::MAX);
-        if hops > limit {
+        if self.hops > limit {
             let text = format!("more than {limit} redirects; the nodes do not agree who serves the slot");
             self.result = Some(Err(self.error(ErrorKind::Redirects, Outcome::Rejected, text)));
             return Aftermath::Refresh;
@@ -275,7 +311,7 @@ impl<'a> Job<'a> {
                 }
             },
         }
-        if hops > HOPS_AT_ONCE {
+        if self.hops > HOPS_AT_ONCE {
             // The pause forgets an ASK: by then the slot may be somewhere else.
             self.ask = None;
             self.wait();
@@ -287,13 +323,17 @@ impl<'a> Job<'a> {
     pub(crate) fn lost(&mut self, node: &NodeAddr, loss: &Loss, sent: bool, deadline: Deadline) -> Aftermath {
         self.begin_attempt(node);
         self.maybe_executed |= sent;
-        self.trouble = Some(Trouble::Loss(loss.cause.clone()));
         if matches!(loss.cause, LossCause::Expired) {
+            if sent {
+                // What it was waiting for before has ended: it was waiting for its reply.
+                self.trouble = None;
+            }
             self.expire(deadline);
             return Aftermath::Nothing;
         }
+        self.trouble = Some(Trouble::Loss(loss.cause.clone()));
         if sent && !self.unit.may_repeat() {
-            let error = self.error(ErrorKind::ConnectionLost, Outcome::MaybeExecuted, loss.cause.to_string());
+            let error = self.error(kind_of_loss(&loss.cause), Outcome::MaybeExecuted, loss.cause.to_string());
             self.result = Some(Err(error));
             return Aftermath::Refresh;
         }
@@ -332,12 +372,8 @@ impl<'a> Job<'a> {
             Some(Trouble::Loss(LossCause::Connect(error))) => {
                 (ErrorKind::Connect, format!("the node could not be reached for {limit:?}: {error}"))
             }
-            Some(Trouble::Loss(LossCause::Expired)) | None if self.maybe_executed => {
-                (ErrorKind::Timeout, format!("no reply within {limit:?}"))
-            }
-            Some(Trouble::Loss(LossCause::Expired)) | None => {
-                (ErrorKind::Timeout, format!("it could not be sent within {limit:?}"))
-            }
+            None if self.maybe_executed => (ErrorKind::Timeout, format!("no reply within {limit:?}")),
+            None => (ErrorKind::Timeout, format!("it could not be sent within {limit:?}")),
             Some(Trouble::Loss(cause)) => {
                 (ErrorKind::Timeout, format!("the deadline of {limit:?} passed after a lost reply: {cause}"))
             }
@@ -385,5 +421,18 @@ impl<'a> Job<'a> {
             Some(node) => error.with_node(node.clone()),
             None => error,
         }
+    }
+}
+
+fn kind_of_loss(cause: &LossCause) -> ErrorKind {
+    match cause {
+        LossCause::Connect(_) => ErrorKind::Connect,
+        LossCause::NotResp(_) | LossCause::Unexpected => ErrorKind::Protocol,
+        LossCause::Expired => ErrorKind::Timeout,
+        LossCause::Io(_)
+        | LossCause::ClosedByPeer
+        | LossCause::Farewell(_)
+        | LossCause::Overdue
+        | LossCause::Retired => ErrorKind::ConnectionLost,
     }
 }

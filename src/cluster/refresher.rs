@@ -35,6 +35,9 @@ const SECOND_OPINION: Duration = Duration::from_millis(20);
 const FIRST_GAP: Duration = Duration::from_millis(25);
 const LAST_GAP: Duration = Duration::from_millis(250);
 
+/// A refresh begins within this time after its request, so that those of the same moment are one.
+const SPREAD: Duration = Duration::from_millis(5);
+
 /// Why a node gave no view.
 #[derive(Debug, thiserror::Error)]
 enum NoView {
@@ -94,11 +97,13 @@ pub(super) async fn keep_fresh(core: Arc<Core>) {
             gap = FIRST_GAP;
         }
         // At random, so that many clients which see the same failure do not ask at the same moment.
-        sleep_until(last + gap.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        let spread = SPREAD.mul_f64(fastrand::f64());
+        sleep_until((last + gap.mul_f64(0.5 + fastrand::f64() / 2.0)).max(Instant::now() + spread)).await;
         if core.is_closed() {
             return;
         }
         let before = Arc::clone(core.routes().map());
+        core.signal.begin();
         core.counters.refreshes.add_one();
         if let Some(view) = best_view(&core).await {
             core.install(view);

@@ -21,6 +21,11 @@ impl Routes {
         Self { map: Arc::new(map), pools }
     }
 
+    /// No nodes at all, as of this epoch.
+    pub(crate) fn empty(epoch: u64) -> Self {
+        Self { map: Arc::new(SlotMap::empty(epoch)), pools: Vec::new() }
+    }
+
     pub(crate) fn map(&self) -> &Arc<SlotMap> {
         &self.map
     }

@@ -1,79 +1,30 @@
 //! [`Link`]: one connection that many callers share. They enqueue; its task writes, reads and answers in order.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::command::Command;
-use crate::config::Config;
 use crate::connection::budget::Budget;
+use crate::connection::link_context::LinkContext;
 use crate::connection::link_task;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::connection::outgoing::{Entry, Outgoing, ReplyTo};
-use crate::connection::transport::Connector;
+use crate::connection::queue::{LinkShared, QueueState};
 use crate::connection::unit::{Piece, UnitReply};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
-use crate::stats::Counters;
-
-/// What all links of a client have in common.
-#[derive(Debug)]
-pub(crate) struct LinkContext {
-    pub(crate) config: Arc<Config>,
-    pub(crate) connector: Arc<dyn Connector>,
-    pub(crate) observer: Arc<dyn LinkObserver>,
-    pub(crate) counters: Arc<Counters>,
-}
-
-/// Is told when a node gives reason to look at the topology.
-pub(crate) trait LinkObserver: fmt::Debug + Send + Sync {
-    /// A connection to `node` was lost, could not be made, or has been silent for too long.
-    fn troubled(&self, node: &NodeAddr);
-}
 
 /// The handle. Dropping it closes the connection: what was not written fails as unsent, what was as maybe sent.
 #[derive(Debug)]
 pub(crate) struct Link {
     shared: Arc<LinkShared>,
     task: JoinHandle<()>,
-}
-
-/// What the handle, the task and the callers that wait hold together.
-#[derive(Debug)]
-pub(super) struct LinkShared {
-    pub(super) node: NodeAddr,
-    pub(super) budget: Budget,
-    queue: Mutex<Queue>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    pub(super) outgoing: Outgoing,
-    pub(super) state: QueueState,
-    /// The task, if it sleeps.
-    pub(super) sleeper: Option<Waker>,
-    /// A caller has given up since the task looked last.
-    pub(super) abandoned: bool,
-    /// Units that were ever pushed, and how many of them the task has taken: tells whether one is still here.
-    pushed: u64,
-    taken: u64,
-    /// Units that the task has taken and that are not answered yet.
-    pub(super) unanswered: usize,
-}
-
-#[derive(Debug, Default)]
-pub(super) enum QueueState {
-    #[default]
-    Open,
-    /// The last connect failed; the next is not due yet.
-    Down(ConnectError),
-    Closed,
 }
 
 /// Why a link does not take a command; nothing of it has left.
@@ -84,7 +35,7 @@ impl Link {
     /// A link that connects when the first command comes and reconnects as often as needed. Must be called within a
     /// tokio runtime.
     pub(crate) fn lazy(node: NodeAddr, budget: Budget, context: Arc<LinkContext>) -> Self {
-        let shared = Arc::new(LinkShared { node, budget, queue: Mutex::default() });
+        let shared = Arc::new(LinkShared::new(node, budget));
         let task = tokio::spawn(link_task::serve(Arc::clone(&shared), context));
         Self { shared, task }
     }
@@ -97,13 +48,9 @@ impl Link {
         context: Arc<LinkContext>,
     ) -> Result<Self, ConnectError> {
         let connection = link_task::open(&node, &context).await?;
-        let shared = Arc::new(LinkShared { node, budget, queue: Mutex::default() });
+        let shared = Arc::new(LinkShared::new(node, budget));
         let task = tokio::spawn(link_task::serve_once(Arc::clone(&shared), connection, context));
         Ok(Self { shared, task })
-    }
-
-    pub(crate) fn node(&self) -> &NodeAddr {
-        &self.shared.node
     }
 
     pub(crate) fn budget(&self) -> &Budget {
@@ -142,13 +89,14 @@ impl Link {
     /// Budget and deadline as in [`Link::send`]; `length` is the sum of the pieces' lengths.
     pub(crate) fn send_unit<'a>(
         &self,
-        pieces: impl ExactSizeIterator<Item = Piece<'a>>,
+        pieces: impl ExactSizeIterator<Item = Piece<'a>> + Clone,
         length: usize,
         deadline: Option<Instant>,
     ) -> Result<Pending<UnitReply>, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let wanted = pieces.len();
-        let reply_to = ReplyTo::Many { sender, got: Vec::with_capacity(wanted), wanted };
+        let is_transaction = pieces.clone().any(|piece| matches!(piece, Piece::Multi));
+        let reply_to = ReplyTo::Many { sender, got: Vec::with_capacity(wanted), wanted, is_transaction };
         self.enqueue(receiver, length, |outgoing| {
             outgoing.push(pieces, Entry::new(reply_to, length, deadline))
         })
@@ -172,8 +120,7 @@ impl Link {
             return Err(Refusal(cause));
         }
         push(&mut queue.outgoing);
-        queue.pushed += 1;
-        let ticket = queue.pushed;
+        let ticket = queue.count_push();
         let sleeper = queue.sleeper.take();
         drop(queue);
         if let Some(task) = sleeper {
@@ -202,21 +149,6 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.sever();
-    }
-}
-
-impl LinkShared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while it is held; if something did, the queue is still whole.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    /// Swaps what is queued into `into`, which must be empty.
-    pub(super) fn take(&mut self, into: &mut Outgoing) {
-        std::mem::swap(&mut self.outgoing, into);
-        self.taken = self.pushed;
     }
 }
 
@@ -251,6 +183,11 @@ impl<T: Answer> Pending<T> {
         &self.link.node
     }
 
+    /// Makes the link look at the deadlines now, so that it tells precisely what became of this one.
+    pub(crate) fn expire_now(&self) {
+        self.link.lock().look_at_the_clock();
+    }
+
     /// Stops waiting. Tells what is known: the reply if it is there after all, else whether the command can still
     /// have an effect.
     pub(crate) fn give_up(mut self, cause: LossCause) -> T {
@@ -261,18 +198,9 @@ impl<T: Answer> Pending<T> {
         if let Ok(answer) = receiver.try_recv() {
             return answer;
         }
-        let loss = if self.ticket > queue.taken { Loss::unsent(cause) } else { Loss::maybe_sent(cause) };
+        let loss = if queue.still_holds(self.ticket) { Loss::unsent(cause) } else { Loss::maybe_sent(cause) };
         queue.note_abandoned();
         T::lost(loss)
-    }
-}
-
-impl Queue {
-    fn note_abandoned(&mut self) {
-        self.abandoned = true;
-        if let Some(task) = self.sleeper.take() {
-            task.wake();
-        }
     }
 }
 

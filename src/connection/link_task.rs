@@ -16,9 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use crate::connection::handshake::{Connection, greet};
-use crate::connection::link::{LinkContext, LinkShared, QueueState};
+use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
-use crate::connection::outgoing::{Entry, Outgoing, expire};
+use crate::connection::outgoing::{Entry, Outgoing, expire, first_deadline};
+use crate::connection::queue::{LinkShared, QueueState};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 
@@ -53,7 +54,10 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>) {
                 let cause = LossCause::Connect(error.clone());
                 let freed = {
                     let mut queue = shared.lock();
-                    queue.state = QueueState::Down(error);
+                    // The handle may have closed it meanwhile, and that is for good.
+                    if matches!(queue.state, QueueState::Open) {
+                        queue.state = QueueState::Down(error);
+                    }
                     queue.outgoing.fail_all(&cause)
                 };
                 shared.budget.give_back(freed);
@@ -61,7 +65,6 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>) {
                 sleep(backoff(failures)).await;
                 failures += 1;
                 let mut queue = shared.lock();
-                // The handle may have closed it meanwhile.
                 if matches!(queue.state, QueueState::Down(_)) {
                     queue.state = QueueState::Open;
                 }
@@ -147,12 +150,14 @@ struct Conversation<'a> {
     /// Has gone to the back of the run queue since something was enqueued.
     has_yielded: bool,
     clock: Option<Clock>,
+    /// A caller has asked to look at the clock.
+    clock_wanted: bool,
     /// What is told to the callers that are left at the end; the task may be stopped at any time.
     cause: LossCause,
 }
 
 /// Looks after deadlines and silence. It is set only while something is under way, and its time is not moved by
-/// each command: entries expire in order, so the first deadline is enough.
+/// each command: one timer a link, and nothing to pay for a command that is answered in time.
 struct Clock {
     timer: Pin<Box<Sleep>>,
     is_set: bool,
@@ -177,6 +182,7 @@ impl<'a> Conversation<'a> {
             in_flight: VecDeque::new(),
             has_yielded: false,
             clock: watches_the_clock.then(Clock::new),
+            clock_wanted: false,
             cause: LossCause::Retired,
         }
     }
@@ -252,13 +258,18 @@ impl<'a> Conversation<'a> {
                 if matches!(value, Value::Push(_)) {
                     continue;
                 }
-                let Some(entry) = self.in_flight.front_mut() else {
+                let is_written = !self.in_flight.is_empty();
+                let asked = self.in_flight.front_mut().or_else(|| self.writing.begun());
+                let Some(entry) = asked.filter(|entry| !is_queued(&value) || entry.may_be_queued()) else {
                     return Err(match value {
                         Value::Error(error) => LossCause::Farewell(error),
                         _a_reply_to_nothing => LossCause::Unexpected,
                     });
                 };
                 if entry.answer(value) {
+                    if !is_written {
+                        return Err(LossCause::Unexpected);
+                    }
                     *freed += entry.length();
                     self.in_flight.pop_front();
                 }
@@ -266,12 +277,17 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Takes what is queued, after one turn at the back of the run queue. False: nothing to do for now.
+    /// Takes what is queued, after one turn at the back of the run queue. False: nothing to do for now. True without
+    /// anything taken: something else is to be looked at.
     fn take(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
         let mut queue = self.shared.lock();
         queue.unanswered = self.in_flight.len();
         if std::mem::take(&mut queue.abandoned) {
             *freed += queue.outgoing.cut_abandoned();
+        }
+        if std::mem::take(&mut queue.clock_wanted) {
+            self.clock_wanted = true;
+            return true;
         }
         if queue.outgoing.is_empty() {
             queue.sleeper = Some(cx.waker().clone());
@@ -323,60 +339,82 @@ impl<'a> Conversation<'a> {
         if abandoned {
             *freed += queue.outgoing.cut_abandoned();
         }
+        self.clock_wanted |= std::mem::take(&mut queue.clock_wanted);
         // Wakes for new commands are of no use now, but those of callers that give up are.
         queue.sleeper = Some(cx.waker().clone());
         drop(queue);
         if abandoned {
             *freed += self.writing.cut_abandoned();
         }
-        self.writing.is_empty()
+        self.writing.is_empty() || self.clock_wanted
     }
 
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
-        let Some(clock) = &mut self.clock else { return Ok(()) };
-        let silence = self.context.config.silence;
+        if self.clock.is_none() {
+            return Ok(());
+        }
         loop {
-            if !clock.is_set {
-                let first = self.in_flight.iter().find_map(Entry::deadline).or(self.writing.first_deadline());
-                if self.in_flight.is_empty() && self.writing.is_empty() {
-                    clock.silent_since = None;
-                    return Ok(());
-                }
-                let now = Instant::now();
-                clock.silent_since.get_or_insert(now);
-                clock.heard = false;
-                let look = now + silence / 2;
-                clock.timer.as_mut().reset(first.map_or(look, |first| first.min(look)));
-                clock.is_set = true;
-            }
-            if clock.timer.as_mut().poll(cx).is_pending() {
+            self.set_the_clock();
+            let Some(clock) = &mut self.clock else { return Ok(()) };
+            let has_rung = clock.is_set && clock.timer.as_mut().poll(cx).is_ready();
+            let is_wanted = std::mem::take(&mut self.clock_wanted);
+            if !has_rung && !is_wanted {
                 return Ok(());
             }
-            clock.is_set = false;
-            let now = Instant::now();
-            if clock.heard || (self.in_flight.is_empty() && self.writing.is_empty()) {
-                clock.silent_since = None;
-            }
-            let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
-            expire(&mut self.in_flight, now, Entry::length);
-            let overdue = self.in_flight.front().is_some_and(Entry::has_failed);
-            if self.writing.expire(now) {
-                *freed += self.writing.cut_abandoned();
-            }
-            {
-                let mut queue = self.shared.lock();
-                if queue.outgoing.expire(now) {
-                    *freed += queue.outgoing.cut_abandoned();
-                }
-            }
-            // A command had its full time and not a byte came: nothing will, and what is behind it waits for nothing.
-            if overdue && silent_for >= silence {
-                return Err(LossCause::Overdue);
-            }
-            if silent_for >= silence {
-                self.context.observer.troubled(&self.shared.node);
+            self.strike(has_rung, freed)?;
+        }
+    }
+
+    /// Sets the timer if something is under way and it is not set.
+    fn set_the_clock(&mut self) {
+        let Some(clock) = &mut self.clock else { return };
+        if clock.is_set {
+            return;
+        }
+        if self.in_flight.is_empty() && self.writing.is_empty() {
+            clock.silent_since = None;
+            return;
+        }
+        let config = &self.context.config;
+        let now = Instant::now();
+        // Commands that come later have their full time from now on, so this is early enough for them as well.
+        let look = now + (config.silence / 2).min(config.command_timeout);
+        let first =
+            [first_deadline(&self.in_flight), self.writing.first_deadline()].into_iter().flatten().min();
+        clock.silent_since.get_or_insert(now);
+        clock.heard = false;
+        clock.timer.as_mut().reset(first.map_or(look, |first| first.min(look)));
+        clock.is_set = true;
+    }
+
+    /// Fails what is overdue, and judges the silence.
+    fn strike(&mut self, has_rung: bool, freed: &mut usize) -> Result<(), LossCause> {
+        let now = Instant::now();
+        expire(&mut self.in_flight, now, Entry::length);
+        if self.writing.expire(now) {
+            *freed += self.writing.cut_abandoned();
+        }
+        {
+            let mut queue = self.shared.lock();
+            if queue.outgoing.expire(now) {
+                *freed += queue.outgoing.cut_abandoned();
             }
         }
+        let Some(clock) = self.clock.as_mut().filter(|_| has_rung) else { return Ok(()) };
+        clock.is_set = false;
+        if clock.heard || (self.in_flight.is_empty() && self.writing.is_empty()) {
+            clock.silent_since = None;
+        }
+        let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        if silent_for < self.context.config.silence {
+            return Ok(());
+        }
+        // A command had its full time and not a byte came: nothing will, and what is behind it waits for nothing.
+        if self.in_flight.front().is_some_and(Entry::has_failed) {
+            return Err(LossCause::Overdue);
+        }
+        self.context.observer.troubled(&self.shared.node);
+        Ok(())
     }
 }
 
@@ -391,6 +429,11 @@ impl Drop for Conversation<'_> {
         self.shared.lock().unanswered = 0;
         self.shared.budget.give_back(freed);
     }
+}
+
+/// A `+QUEUED`, which only a transaction is answered with.
+fn is_queued(value: &Value) -> bool {
+    matches!(value, Value::Simple(text) if text == "QUEUED")
 }
 
 impl Clock {

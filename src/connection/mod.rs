@@ -3,9 +3,11 @@
 pub(crate) mod budget;
 pub(crate) mod handshake;
 pub(crate) mod link;
+pub(crate) mod link_context;
 mod link_task;
 pub(crate) mod loss;
 mod outgoing;
 pub(crate) mod pool;
+mod queue;
 pub(crate) mod transport;
 pub(crate) mod unit;

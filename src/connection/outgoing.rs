@@ -24,6 +24,7 @@ pub(super) enum ReplyTo {
         sender: oneshot::Sender<UnitReply>,
         got: Vec<Value>,
         wanted: usize,
+        is_transaction: bool,
     },
     /// Gave up after the write; the replies still come and must be counted.
     Nobody {
@@ -62,6 +63,16 @@ impl Entry {
         match &self.reply_to {
             ReplyTo::One(sender) => sender.is_closed(),
             ReplyTo::Many { sender, .. } => sender.is_closed(),
+            ReplyTo::Nobody { .. } => true,
+        }
+    }
+
+    /// Whether `+QUEUED` can be a reply to it. To anyone else it means that the connection is in a transaction which
+    /// did not end.
+    pub(super) fn may_be_queued(&self) -> bool {
+        match &self.reply_to {
+            ReplyTo::One(_) => false,
+            ReplyTo::Many { is_transaction, .. } => *is_transaction,
             ReplyTo::Nobody { .. } => true,
         }
     }
@@ -279,14 +290,20 @@ impl Outgoing {
         freed
     }
 
-    /// Fails what is overdue, from the front, and stops at the first that is not: entries expire in order.
+    /// Fails what is overdue; true if there was something. What has begun to leave has to be finished, or the server
+    /// could not read what follows: it counts as sent.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let mut written = self.entry_cursor;
-        expire(&mut self.entries, now, |_| std::mem::take(&mut written))
+        let mut has_begun = self.entry_cursor > 0;
+        expire(&mut self.entries, now, |entry| if std::mem::take(&mut has_begun) { entry.length } else { 0 })
     }
 
     pub(super) fn first_deadline(&self) -> Option<Instant> {
-        self.entries.iter().find_map(Entry::deadline)
+        first_deadline(&self.entries)
+    }
+
+    /// The unit that has left in part: its first commands may be answered before its last are written.
+    pub(super) fn begun(&mut self) -> Option<&mut Entry> {
+        self.entries.front_mut().filter(|_| self.entry_cursor > 0)
     }
 
     /// Fails everything; returns the bytes that were freed.
@@ -302,7 +319,7 @@ impl Outgoing {
     }
 }
 
-/// Fails the entries at the front whose time is over; `written` says how much of each has left. True if there was one.
+/// Fails the entries whose time is over; `written` says how much of each has left. True if there was one.
 pub(super) fn expire(
     entries: &mut VecDeque<Entry>,
     now: Instant,
@@ -311,17 +328,16 @@ pub(super) fn expire(
     let mut any = false;
     for entry in entries {
         let written = written(entry);
-        match entry.deadline {
-            // Failed before, or a command that may take its time.
-            None => {}
-            Some(deadline) if deadline > now => break,
-            Some(_) => {
-                entry.fail(LossCause::Expired, written);
-                any = true;
-            }
+        if entry.deadline.is_some_and(|deadline| deadline <= now) {
+            entry.fail(LossCause::Expired, written);
+            any = true;
         }
     }
     any
+}
+
+pub(super) fn first_deadline(entries: &VecDeque<Entry>) -> Option<Instant> {
+    entries.iter().filter_map(Entry::deadline).min()
 }
 
 #[cfg(test)]

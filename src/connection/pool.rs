@@ -7,7 +7,8 @@ use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, Re
 use tokio::sync::watch;
 
 use crate::connection::budget::{Bound, Budget};
-use crate::connection::link::{Link, LinkContext};
+use crate::connection::link::Link;
+use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::node::NodeAddr;
 use crate::slot::Slot;
@@ -17,6 +18,7 @@ use crate::slot::Slot;
 /// Nothing is connected before it is needed.
 #[derive(Debug)]
 pub(crate) struct NodePool {
+    node: NodeAddr,
     links: Vec<Link>,
     exclusive: Pool<ExclusiveLinks>,
     severed: watch::Sender<bool>,
@@ -41,7 +43,11 @@ impl NodePool {
             .build();
         #[expect(clippy::expect_used, reason = "building fails only if timeouts are set without a runtime")]
         let exclusive = exclusive.expect("no timeouts are set");
-        Self { links, exclusive, severed: watch::Sender::new(false) }
+        Self { node: node.clone(), links, exclusive, severed: watch::Sender::new(false) }
+    }
+
+    pub(crate) fn node(&self) -> &NodeAddr {
+        &self.node
     }
 
     /// Which of the links commands of `slot` take: always the same, so that their order is kept.

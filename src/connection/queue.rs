@@ -1,0 +1,89 @@
+//! [`Queue`]: where callers and the task of a link meet. One short critical section for each command.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use crate::connection::budget::Budget;
+use crate::connection::loss::ConnectError;
+use crate::connection::outgoing::Outgoing;
+use crate::node::NodeAddr;
+
+/// What the handle, the task and the callers that wait hold together.
+#[derive(Debug)]
+pub(super) struct LinkShared {
+    pub(super) node: NodeAddr,
+    pub(super) budget: Budget,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    pub(super) outgoing: Outgoing,
+    pub(super) state: QueueState,
+    /// The task, if it sleeps.
+    pub(super) sleeper: Option<Waker>,
+    /// A caller has given up since the task looked last.
+    pub(super) abandoned: bool,
+    /// A caller's time is over, and the task has not looked at the clock since.
+    pub(super) clock_wanted: bool,
+    /// Units that were ever pushed, and how many of them the task has taken: tells whether one is still here.
+    pushed: u64,
+    taken: u64,
+    /// Units that the task has taken and that are not answered yet.
+    pub(super) unanswered: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum QueueState {
+    #[default]
+    Open,
+    /// The last connect failed; the next is not due yet.
+    Down(ConnectError),
+    Closed,
+}
+
+impl LinkShared {
+    pub(super) fn new(node: NodeAddr, budget: Budget) -> Self {
+        Self { node, budget, queue: Mutex::default() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it is held; if something did, the queue is still whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Swaps what is queued into `into`, which must be empty.
+    pub(super) fn take(&mut self, into: &mut Outgoing) {
+        std::mem::swap(&mut self.outgoing, into);
+        self.taken = self.pushed;
+    }
+
+    /// Counts a unit that was pushed; the number tells later whether it is still here.
+    pub(super) fn count_push(&mut self) -> u64 {
+        self.pushed += 1;
+        self.pushed
+    }
+
+    pub(super) fn still_holds(&self, ticket: u64) -> bool {
+        ticket > self.taken
+    }
+
+    /// A caller has given up: the task cuts its command out if it can.
+    pub(super) fn note_abandoned(&mut self) {
+        self.abandoned = true;
+        self.wake();
+    }
+
+    pub(super) fn look_at_the_clock(&mut self) {
+        self.clock_wanted = true;
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(task) = self.sleeper.take() {
+            task.wake();
+        }
+    }
+}
