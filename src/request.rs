@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::task::unconstrained;
 
 use crate::cluster::core::Core;
 use crate::cluster::executor::{FirstAttempt, execute};
@@ -18,7 +19,7 @@ use crate::connection::link::Pending;
 use crate::connection::loss::Loss;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::command_spec::{BlockTimeout, Blocking};
-use crate::protocol::from_value::FromValue;
+use crate::protocol::from_value::{ConversionError, FromValue};
 use crate::protocol::value::Value;
 use crate::routing::plan::Place;
 use crate::slot::Slot;
@@ -148,7 +149,9 @@ fn follow<'a>(
     deadline: Deadline,
 ) -> State<'a> {
     let name = command.shared_name();
-    let future = Box::pin(async move { execute(core, &command, first, deadline).await });
+    // Unconstrained: a task with many requests uses up its share of polls, and the runtime would then hold up one of
+    // them while a later one on the same key goes on. Each attempt waits for a link's task, so others get their turn.
+    let future = Box::pin(unconstrained(async move { execute(core, &command, first, deadline).await }));
     State::Following { name, future }
 }
 
@@ -173,17 +176,16 @@ fn deadline(core: &Core, command: &Command) -> Deadline {
     }
 }
 
-/// Reads the reply as the type that the caller wants. The command was executed, whatever comes of this.
+/// Reads the reply as the type that the caller wants.
 pub(crate) fn convert<R: FromValue>(value: Value, name: Cow<'static, str>) -> Result<R> {
-    R::from_value(value).map_err(|error| {
-        Error::new(
-            ErrorKind::Conversion,
-            Outcome::MaybeExecuted,
-            "it was executed, but its reply does not fit",
-        )
+    R::from_value(value).map_err(|error| unfitting(error, name))
+}
+
+/// The error of a reply that has another type. The command was executed, whatever comes of this.
+pub(crate) fn unfitting(error: ConversionError, name: Cow<'static, str>) -> Error {
+    Error::new(ErrorKind::Conversion, Outcome::MaybeExecuted, "it was executed, but its reply does not fit")
         .with_source(error)
         .with_command(name)
-    })
 }
 
 impl<R> fmt::Debug for Request<'_, R> {

@@ -9,13 +9,13 @@ use crate::cluster::executor::execute_transaction;
 use crate::cluster::job::Deadline;
 use crate::command::Command;
 use crate::commands::all_commands;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pipeline::queueing_methods;
-use crate::protocol::from_value::FromValue;
+use crate::protocol::from_value::{ConversionError, FromValue};
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::protocol::value::Value;
-use crate::request::convert;
+use crate::request::{convert, unfitting};
 use crate::routing::plan::{TRANSACTION, transaction_place};
 
 /// Commands that are executed one after the other with nothing in between, or not at all. All keys in one slot.
@@ -86,7 +86,29 @@ impl Transaction {
         };
         let deadline = Deadline::after(self.timeout.unwrap_or(self.core.config.command_timeout));
         let value = execute_transaction(&self.core, &self.commands, place, deadline).await?;
-        convert(value, TRANSACTION.into())
+        let failure = self.first_failure(&value);
+        match T::from_value(value) {
+            Err(ConversionError::Server(_)) if failure.is_some() => {
+                Err(failure.unwrap_or_else(Error::closed))
+            }
+            Err(error) => Err(unfitting(error, TRANSACTION.into())),
+            Ok(replies) => Ok(replies),
+        }
+    }
+}
+
+impl Transaction {
+    /// What is told of the first command that failed while the others were executed.
+    fn first_failure(&self, replies: &Value) -> Option<Error> {
+        let Value::Array(replies) = replies else { return None };
+        let (place, error) = replies.iter().enumerate().find_map(|(place, reply)| match reply {
+            Value::Error(error) => Some((place, error)),
+            _executed => None,
+        })?;
+        let name = self.commands.get(place)?.name();
+        let text = format!("{name}, command {} of {}, failed: {error}", place + 1, replies.len());
+        let told = Error::new(ErrorKind::Server, Outcome::MaybeExecuted, text);
+        Some(told.with_code(error.code()).with_command(TRANSACTION.into()))
     }
 }
 

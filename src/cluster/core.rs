@@ -21,10 +21,11 @@ use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::topology::diff::failed_over;
 use crate::topology::patch::Patches;
-use crate::topology::slot_map::SlotMap;
+use crate::topology::slot_map::{Health, SlotMap};
 
-/// How long a primary that was failed over may still answer what it was sent. A manual failover pauses its clients
-/// for less and then answers `MOVED`; what a primary that hung answers after that is lost with its data.
+/// How long a primary that was failed over by hand, and follows its successor now, may still answer what it was sent:
+/// it has paused its clients for less and answers `MOVED`. One that failed gets no time at all: what a primary that
+/// hung acknowledges when it goes on is lost with its data.
 const DEMOTED_GRACE: Duration = Duration::from_millis(250);
 
 /// Views of a lower epoch that are disregarded, one after the other, before one is believed.
@@ -112,7 +113,7 @@ impl Core {
         });
         Self {
             client_bound: Bound::new(config.client_budget),
-            routes: ArcSwap::from_pointee(Routes::empty(0)),
+            routes: ArcSwap::from_pointee(Routes::empty()),
             topology: Mutex::default(),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -176,6 +177,9 @@ impl Core {
     /// low epochs again: when no node knows better for long enough, the lower view is the truth.
     pub(crate) fn install(&self, view: SlotMap) {
         let mut topology = self.topology();
+        if self.has_ended() {
+            return;
+        }
         let current = Arc::clone(self.routes().map());
         if view.epoch() < current.epoch() && topology.older_views < OLDER_VIEWS {
             topology.older_views += 1;
@@ -196,8 +200,15 @@ impl Core {
         let demoted = failed_over(old.map(), &map);
         let now = Instant::now();
         let mut kept: HashMap<&NodeAddr, &Arc<NodePool>> = HashMap::new();
+        let mut dead = Vec::new();
         for (addr, pool) in old.nodes_with_pools() {
-            if demoted.contains(addr) {
+            let is_alive = || {
+                let node = map.index_of(addr).and_then(|index| map.node(index));
+                node.is_some_and(|node| node.health != Health::Failed)
+            };
+            if demoted.contains(addr) && !is_alive() {
+                dead.push(Arc::clone(pool));
+            } else if demoted.contains(addr) {
                 topology.retired.push((Arc::clone(pool), now + DEMOTED_GRACE));
             } else if map.index_of(addr).is_some() {
                 kept.insert(addr, pool);
@@ -214,6 +225,7 @@ impl Core {
         // First the new routes, then the end of the old pools: who is refused by one finds its successor.
         self.routes.store(Arc::new(routes));
         topology.retired.iter().for_each(|(pool, _)| pool.retire());
+        dead.iter().for_each(|pool| pool.sever());
         if is_news {
             self.counters.map_changes.add_one();
             self.signal.changed.notify_waiters();
@@ -246,21 +258,18 @@ impl Core {
     /// Refuses new requests, and resolves when those under way have ended or `limit` has passed.
     pub(crate) async fn close(&self, limit: Duration) {
         self.closed.store(true, Ordering::Relaxed);
+        // Looked at now and then rather than waited for in the budget's queue, where requests between two attempts
+        // would have to wait behind this.
         let drained = async {
-            loop {
-                self.client_bound.until_idle().await;
-                if self.slow_requests.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                // Between two attempts a request holds no bytes; it will in a moment, or it has ended.
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            while !self.client_bound.is_idle() || self.slow_requests.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         // What has not ended by then ends with its links.
         drop(tokio::time::timeout(limit, drained).await);
         self.ended.store(true, Ordering::Release);
         let mut topology = self.topology();
-        let routes = self.routes.swap(Arc::new(Routes::empty(u64::MAX)));
+        let routes = self.routes.swap(Arc::new(Routes::empty()));
         let guests = std::mem::take(&mut topology.guests);
         let retired = std::mem::take(&mut topology.retired);
         drop(topology);

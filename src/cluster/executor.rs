@@ -322,9 +322,9 @@ async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> At
         Some(Err(cause)) => return lost(cause),
         None => return lost(LossCause::Expired),
     };
+    let Some(link) = connection.link() else { return lost(LossCause::Retired) };
     tokio::select! {
-        // A connection whose reply did not come is not clean: its pool does not take it back.
-        reply = send(core, &connection, group, deadline, None) => reply,
+        reply = send(core, link, group, deadline, None) => reply,
         () = group.pool.until_severed() => {
             Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::maybe_sent(LossCause::Retired)) })
         }
@@ -340,13 +340,16 @@ async fn send(
     link_deadline: Option<Instant>,
 ) -> Attempt {
     let length = group.length();
+    let mut turn = None;
     if !link.budget().try_take(length) {
         match core.config.overload {
             OverloadPolicy::Fail => return Attempt::Overloaded,
             OverloadPolicy::Wait => {
-                if within(deadline.at, link.budget().take(length)).await.is_none() {
+                let mut place = link.budget().line_up();
+                if within(deadline.at, link.budget().take_in_turn(&mut place, length)).await.is_none() {
                     return lost(LossCause::Expired);
                 }
+                turn = Some(place);
             }
         }
     }
@@ -354,6 +357,7 @@ async fn send(
         Ok(pending) => pending,
         Err(Refusal(cause)) => return lost(cause),
     };
+    drop(turn);
     if let Some(reply) = within(deadline.at, &mut pending).await {
         return Attempt::Replied(reply);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::command::Command;
-use crate::connection::loss::{Loss, LossCause};
+use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::connection::unit::Piece;
 use crate::error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 use crate::node::NodeAddr;
@@ -369,8 +369,8 @@ impl<'a> Job<'a> {
                 ErrorKind::Unavailable,
                 format!("no node serves the slot, for {limit:?} now; is it assigned (CLUSTER SLOTS)?"),
             ),
-            Some(Trouble::Loss(LossCause::Connect(error))) => {
-                (ErrorKind::Connect, format!("the node could not be reached for {limit:?}: {error}"))
+            Some(Trouble::Loss(cause @ LossCause::Connect(error))) => {
+                (kind_of_loss(cause), format!("the node could not be reached for {limit:?}: {error}"))
             }
             None if self.maybe_executed => (ErrorKind::Timeout, format!("no reply within {limit:?}")),
             None => (ErrorKind::Timeout, format!("it could not be sent within {limit:?}")),
@@ -426,6 +426,9 @@ impl<'a> Job<'a> {
 
 fn kind_of_loss(cause: &LossCause) -> ErrorKind {
     match cause {
+        LossCause::Connect(ConnectError::Refused(error)) if kind_of(error) == ErrorKind::Auth => {
+            ErrorKind::Auth
+        }
         LossCause::Connect(_) => ErrorKind::Connect,
         LossCause::NotResp(_) | LossCause::Unexpected => ErrorKind::Protocol,
         LossCause::Expired => ErrorKind::Timeout,

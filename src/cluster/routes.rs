@@ -21,9 +21,9 @@ impl Routes {
         Self { map: Arc::new(map), pools }
     }
 
-    /// No nodes at all, as of this epoch.
-    pub(crate) fn empty(epoch: u64) -> Self {
-        Self { map: Arc::new(SlotMap::empty(epoch)), pools: Vec::new() }
+    /// No nodes at all.
+    pub(crate) fn empty() -> Self {
+        Self { map: Arc::new(SlotMap::empty(0)), pools: Vec::new() }
     }
 
     pub(crate) fn map(&self) -> &Arc<SlotMap> {

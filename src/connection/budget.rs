@@ -1,14 +1,36 @@
 //! [`Budget`]: bounds the bytes that are queued or in flight, for one node and for the whole client.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
+use tokio::task::unconstrained;
 
 /// The room for the commands of one node. Taken when a command is queued, given back when it is answered or cut out.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     node: Bound,
     client: Bound,
+    /// Callers that wait for room, or have just got it and not enqueued their command yet.
+    in_line: Arc<AtomicUsize>,
+    /// Held by the first in line. A semaphore alone is not enough: it gives the next caller room while the one before
+    /// has got its own and was not polled since.
+    front: Arc<Mutex<()>>,
+}
+
+/// A place in the line of callers that wait for room, held until the command is enqueued. See [`Budget::line_up`].
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    in_line: &'a AtomicUsize,
+    /// The front of the line, once it is reached.
+    front: Option<MutexGuard<'a, ()>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.in_line.fetch_sub(1, Ordering::AcqRel);
+        drop(self.front.take());
+    }
 }
 
 /// Some bytes, and the sum that they may reach.
@@ -24,10 +46,9 @@ impl Bound {
         Self { room: Arc::new(Semaphore::new(most)), most }
     }
 
-    /// Resolves when nothing is taken.
-    pub(crate) async fn until_idle(&self) {
-        // An error would mean that the semaphore was closed, which nobody does; idle either way.
-        drop(self.room.acquire_many(self.permits(self.most)).await);
+    /// Whether nothing is taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.room.available_permits() == self.most
     }
 
     /// A command larger than the whole bound takes all of it: it passes alone instead of never.
@@ -52,13 +73,28 @@ impl Bound {
 
 impl Budget {
     pub(crate) fn new(node_bytes: usize, client: Bound) -> Self {
-        Self { node: Bound::new(node_bytes), client }
+        Self { node: Bound::new(node_bytes), client, in_line: Arc::default(), front: Arc::default() }
     }
 
-    /// Takes room without waiting; `false` if there is too little.
+    /// Gets into line: from now on, until the turn is dropped, nobody takes room without waiting. A later command on the
+    /// same key would overtake this one.
+    pub(crate) fn line_up(&self) -> Turn<'_> {
+        self.in_line.fetch_add(1, Ordering::AcqRel);
+        Turn { in_line: &self.in_line, front: None }
+    }
+
+    /// Waits until it is this caller's turn and there is room, and takes it. Dropped before that, it takes nothing.
+    pub(crate) async fn take_in_turn<'a>(&'a self, turn: &mut Turn<'a>, bytes: usize) {
+        // Unconstrained: a task that has used up its share of polls would be sent away without a place in the line,
+        // and its next future would get that place instead.
+        turn.front = Some(unconstrained(self.front.lock()).await);
+        self.take(bytes).await;
+    }
+
+    /// Takes room without waiting; `false` if there is too little, or others wait for it.
     #[inline]
     pub(crate) fn try_take(&self, bytes: usize) -> bool {
-        if !self.node.try_take(bytes) {
+        if self.in_line.load(Ordering::Acquire) > 0 || !self.node.try_take(bytes) {
             return false;
         }
         let taken = self.client.try_take(bytes);
@@ -112,7 +148,7 @@ mod tests {
         assert!(b.try_take(30));
         a.give_back(70);
         b.give_back(30);
-        assert!(client.until_idle().now_or_never().is_some());
+        assert!(client.is_idle());
         assert!(b.try_take(80), "the failed attempt gave its room back");
     }
 

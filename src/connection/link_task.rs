@@ -266,6 +266,10 @@ impl<'a> Conversation<'a> {
                         _a_reply_to_nothing => LossCause::Unexpected,
                     });
                 };
+                if self.clock.is_none() && entry.awaits_its_last() {
+                    // An exclusive connection is free for the next caller as soon as this one has its reply.
+                    self.shared.lock().unanswered = 0;
+                }
                 if entry.answer(value) {
                     if !is_written {
                         return Err(LossCause::Unexpected);

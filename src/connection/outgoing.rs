@@ -77,6 +77,15 @@ impl Entry {
         }
     }
 
+    /// Whether only one reply is missing.
+    pub(super) fn awaits_its_last(&self) -> bool {
+        match &self.reply_to {
+            ReplyTo::One(_) => true,
+            ReplyTo::Many { got, wanted, .. } => got.len() + 1 == *wanted,
+            ReplyTo::Nobody { wanted } => *wanted == 1,
+        }
+    }
+
     /// Hands over the next reply; true when it was the last.
     pub(super) fn answer(&mut self, value: Value) -> bool {
         match &mut self.reply_to {

@@ -24,8 +24,25 @@ pub(crate) struct NodePool {
     severed: watch::Sender<bool>,
 }
 
-/// A connection for one caller; goes back to its pool on drop if it is clean.
-pub(crate) type ExclusiveLink = Object<ExclusiveLinks>;
+/// A connection for one caller; goes back to its pool on drop if no reply is outstanding. Otherwise it is closed there
+/// and then: the server would give the next element to somebody who is gone.
+#[derive(Debug)]
+pub(crate) struct ExclusiveLink(Option<Object<ExclusiveLinks>>);
+
+impl ExclusiveLink {
+    /// `None` only while it is dropped.
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.0.as_deref()
+    }
+}
+
+impl Drop for ExclusiveLink {
+    fn drop(&mut self) {
+        if let Some(link) = self.0.take().filter(|link| !link.is_idle()) {
+            drop(Object::take(link));
+        }
+    }
+}
 
 impl NodePool {
     /// Must be called within a tokio runtime.
@@ -71,14 +88,15 @@ impl NodePool {
 
     /// A connection for one caller, made if none is free. Waits while all are taken.
     pub(crate) async fn exclusive(&self) -> Result<ExclusiveLink, LossCause> {
-        self.exclusive.get().await.map_err(|error| match error {
+        let link = self.exclusive.get().await.map_err(|error| match error {
             PoolError::Backend(error) => LossCause::Connect(error),
             // The pool has no time-outs and no hooks of its own: it was retired.
             PoolError::Closed
             | PoolError::NoRuntimeSpecified
             | PoolError::Timeout(_)
             | PoolError::PostCreateHook(_) => LossCause::Retired,
-        })
+        })?;
+        Ok(ExclusiveLink(Some(link)))
     }
 
     /// Takes no further command; what is under way is still answered while the pool lives.

@@ -108,8 +108,13 @@ fn keys_of(command: &Command, spec: Option<&CommandSpec>) -> Result<Keys, Error>
 }
 
 fn positions(spec: &CommandSpec, args: &[&[u8]]) -> Result<impl Iterator<Item = usize>, Error> {
-    spec.key_positions(args.len(), |place| args.get(place).copied().unwrap_or_default())
-        .map_err(|error| Error::usage(error.to_string()))
+    spec.key_positions(args.len(), |place| args.get(place).copied().unwrap_or_default()).map_err(|error| {
+        // The error names the command by itself.
+        let text = error.to_string();
+        Error::usage(
+            text.strip_prefix(spec.name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned(),
+        )
+    })
 }
 
 fn refuse_what_needs_its_own_connection(spec: &CommandSpec) -> Result<(), Error> {
