@@ -218,8 +218,7 @@ impl Batch {
 /// The number of keys on each primary. Without a target the client would ask all primaries and give the sum.
 async fn count_keys(client: &Client) -> keyslot::Result<BTreeMap<NodeAddr, u64>> {
     let map = client.slot_map();
-    let primaries: Vec<&NodeAddr> =
-        map.shards().filter_map(|shard| shard.primary()).map(|node| &node.addr).collect();
+    let primaries: Vec<&NodeAddr> = map.shards().map(|shard| &shard.primary().addr).collect();
     let mut pipeline = client.pipeline();
     pipeline.extend(primaries.iter().map(|node| Command::new("DBSIZE").to(Target::Node((*node).clone()))));
     let counts: Vec<u64> = pipeline.run().await?;

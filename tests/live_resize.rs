@@ -68,7 +68,7 @@ mod scenarios {
         let of = |node: &NodeAddr| -> Vec<Slot> {
             let map = client.slot_map();
             map.shards()
-                .filter(|shard| shard.primary().unwrap().addr == *node)
+                .filter(|shard| shard.primary().addr == *node)
                 .flat_map(|shard| shard.slots())
                 .collect()
         };

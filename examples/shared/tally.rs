@@ -118,7 +118,7 @@ impl fmt::Display for Report<'_> {
         let mut shards: Vec<Shard<'_>> = self.map.shards().collect();
         shards.sort_by_key(|shard| shard.slots().next().map_or(Slot::COUNT, Slot::get));
         let mut rows = vec![HEAD.map(str::to_owned)];
-        rows.extend(shards.iter().filter_map(|shard| self.row(shard)));
+        rows.extend(shards.iter().map(|shard| self.row(shard)));
         rows.push(self.total());
         let widths = rows.iter().fold([0; HEAD.len()], |mut widths, row| {
             widths.iter_mut().zip(row).for_each(|(width, cell)| *width = cell.len().max(*width));
@@ -144,17 +144,17 @@ impl fmt::Display for Report<'_> {
 }
 
 impl Report<'_> {
-    fn row(&self, shard: &Shard<'_>) -> Option<[String; HEAD.len()]> {
-        let primary = &shard.primary()?.addr;
+    fn row(&self, shard: &Shard<'_>) -> [String; HEAD.len()] {
+        let primary = &shard.primary().addr;
         let written = shard.slots().filter_map(|slot| self.tally.written_to.get(&slot)).sum();
-        Some(self.cells(
+        self.cells(
             primary.to_string(),
             shortened(&shard.ranges()),
             written,
             self.before.get(primary).copied().zip(self.after.get(primary).copied()),
             self.stats.redirected_to.get(primary).copied().unwrap_or(0),
             self.tally.round_trips.get(primary),
-        ))
+        )
     }
 
     fn total(&self) -> [String; HEAD.len()] {

@@ -156,12 +156,12 @@ fn response(spec: Option<&CommandSpec>) -> ResponsePolicy {
 
 fn primaries(map: &SlotMap) -> Vec<Place> {
     map.shards()
-        .filter_map(|shard| {
-            let primary = shard.primary()?.addr.clone();
-            Some(match shard.slots().next() {
+        .map(|shard| {
+            let primary = shard.primary().addr.clone();
+            match shard.slots().next() {
                 Some(slot) => Place::Shard { primary, slot },
                 None => Place::Node(primary),
-            })
+            }
         })
         .collect()
 }

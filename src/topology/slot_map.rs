@@ -107,6 +107,7 @@ struct ShardNodes {
 pub struct Shard<'a> {
     map: &'a SlotMap,
     nodes: &'a ShardNodes,
+    primary: &'a Node,
 }
 
 impl SlotMap {
@@ -138,7 +139,10 @@ impl SlotMap {
 
     /// All shards, those without slots included.
     pub fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
-        self.shards.iter().map(|nodes| Shard { map: self, nodes })
+        // Every shard is made with a primary of the same map, so none is left out.
+        self.shards
+            .iter()
+            .filter_map(|nodes| self.node(nodes.primary).map(|primary| Shard { map: self, nodes, primary }))
     }
 
     /// The primary that serves `slot`, or `None` if the cluster has not assigned it.
@@ -317,8 +321,8 @@ impl Node {
 impl<'a> Shard<'a> {
     /// The node that serves the shard's slots.
     #[must_use]
-    pub fn primary(&self) -> Option<&'a Node> {
-        self.map.node(self.nodes.primary)
+    pub fn primary(&self) -> &'a Node {
+        self.primary
     }
 
     /// The nodes that follow it.
@@ -350,7 +354,7 @@ impl<'a> Shard<'a> {
 impl fmt::Debug for Shard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shard")
-            .field("primary", &self.primary().map(|node| &node.addr))
+            .field("primary", &self.primary.addr)
             .field("replicas", &self.replicas().map(|node| &node.addr).collect::<Vec<_>>())
             .field("slots", &self.ranges().iter().map(ToString::to_string).collect::<Vec<_>>())
             .finish()
