@@ -10,6 +10,9 @@ use crate::connection::transport::{Connector, TcpConnector};
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
 
+/// As good as for ever, and still within what the clock can add up.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Settings by name. What is not set has the default that its method names.
 ///
 /// ```no_run
@@ -188,15 +191,18 @@ impl ClientBuilder {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
-    pub async fn connect(self) -> Result<Client> {
+    pub async fn connect(mut self) -> Result<Client> {
         if let Some(error) = self.error {
             return Err(error);
         }
         if self.config.seeds.is_empty() {
             return Err(Error::config("no seed: name at least one node by seeds() or url()"));
         }
-        let (core, refresher) = connect(self.config, self.connector).await?;
-        Ok(Client::new(core, refresher))
+        let config = &mut self.config;
+        for time in [&mut config.command_timeout, &mut config.connect_timeout, &mut config.refresh_interval] {
+            *time = LONGEST.min(*time);
+        }
+        Ok(Client::new(connect(self.config, self.connector).await?))
     }
 
     fn nonzero(mut self, name: &str, value: Duration) -> Self {

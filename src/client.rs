@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::connect::OwnedTask;
-use crate::cluster::core::Core;
+use crate::cluster::connect::Cluster;
 use crate::command::Command;
 use crate::commands::all_commands;
 use crate::pipeline::Pipeline;
@@ -33,18 +32,12 @@ use crate::transaction::Transaction;
 /// written runs on the server all the same; its reply is dropped.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    core: Arc<Core>,
-    /// Ends with the last clone, and with it the links' tasks and sockets.
-    _refresher: OwnedTask,
+    cluster: Arc<Cluster>,
 }
 
 impl Client {
-    pub(crate) fn new(core: Arc<Core>, refresher: OwnedTask) -> Self {
-        Self { inner: Arc::new(Inner { core, _refresher: refresher }) }
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster }
     }
 
     /// Sends any command. Its reply is read as `R`; [`Value`](crate::Value) takes it as it is.
@@ -58,31 +51,31 @@ impl Client {
     /// # }
     /// ```
     pub fn execute<R: FromValue>(&self, command: Command) -> Request<'_, R> {
-        Request::new(&self.inner.core, command)
+        Request::new(self.cluster.core(), command)
     }
 
     /// Commands that are sent together, to any slots, and answered in order.
     #[must_use]
     pub fn pipeline(&self) -> Pipeline {
-        Pipeline::new(Arc::clone(&self.inner.core))
+        Pipeline::new(Arc::clone(&self.cluster))
     }
 
     /// Commands that are executed as one, by `MULTI` and `EXEC`. Their keys must be in one slot.
     #[must_use]
     pub fn transaction(&self) -> Transaction {
-        Transaction::new(Arc::clone(&self.inner.core))
+        Transaction::new(Arc::clone(&self.cluster))
     }
 
     /// The topology as the client knows it now: a snapshot, read without a lock.
     #[must_use]
     pub fn slot_map(&self) -> Arc<SlotMap> {
-        Arc::clone(self.inner.core.routes().map())
+        Arc::clone(self.cluster.core().routes().map())
     }
 
     /// What happened off the usual path so far: redirects, retries, reconnects, refreshes.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.inner.core.counters.snapshot()
+        self.cluster.core().counters.snapshot()
     }
 
     /// Refuses new commands on all clones, waits until those under way have ended, but at most for the client's
@@ -90,12 +83,12 @@ impl Client {
     ///
     /// Dropping the last clone closes them too, without waiting.
     pub async fn close(&self) {
-        self.close_within(self.inner.core.config.command_timeout).await;
+        self.close_within(self.cluster.core().config.command_timeout).await;
     }
 
     /// [`Client::close`] with another limit. What is still under way then fails with its true outcome.
     pub async fn close_within(&self, limit: Duration) {
-        self.inner.core.close(limit).await;
+        self.cluster.core().close(limit).await;
     }
 }
 

@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What became of a command that ended in an error. The three answers ask for three different reactions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
-    /// No server has seen the whole command: sending it again is safe.
+    /// No server has executed it (it never left whole, or was turned away until the deadline): sending it again is safe.
     NotSent,
     /// The command left, and it is not known whether it ran; or it ran and its reply is of no use. Read before you
     /// send it again, unless repeating it does no harm.

@@ -14,7 +14,7 @@
 //! # How it behaves
 //!
 //! - A command goes straight to the node that serves the slot of its key, on a connection that all callers share.
-//!   There is no task in the middle. Commands that many callers submit at once leave in one write.
+//!   There is no central task. Commands that many callers submit at once leave in one write.
 //! - A `MOVED` repoints its slot at once and asks for the topology once, however many come. An `ASK` is followed with
 //!   `ASKING` and the command as one unit. `TRYAGAIN`, `CLUSTERDOWN`, `LOADING` and lost connections are waited out, until
 //!   the deadline.

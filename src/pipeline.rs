@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::core::Core;
+use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_all;
 use crate::cluster::job::Deadline;
 use crate::command::Command;
@@ -31,14 +31,14 @@ use crate::request::convert;
 /// # }
 /// ```
 pub struct Pipeline {
-    core: Arc<Core>,
+    cluster: Arc<Cluster>,
     commands: Vec<Command>,
     timeout: Option<Duration>,
 }
 
 impl Pipeline {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core, commands: Vec::new(), timeout: None }
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, commands: Vec::new(), timeout: None }
     }
 
     /// Adds any command.
@@ -86,7 +86,7 @@ impl Pipeline {
 
     /// Sends all commands; each has its own result, in order. An error of the whole comes only from a closed client.
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
-        if self.core.is_closed() {
+        if self.cluster.core().is_closed() {
             return Err(Error::closed());
         }
         if let Some(command) =
@@ -95,8 +95,8 @@ impl Pipeline {
             return Err(Error::usage("it blocks, and would hold up the pipeline: send it by itself")
                 .with_command(command.shared_name()));
         }
-        let deadline = Deadline::after(self.timeout.unwrap_or(self.core.config.command_timeout));
-        Ok(execute_all(&self.core, &self.commands, deadline).await)
+        let deadline = Deadline::after(self.timeout.unwrap_or(self.cluster.core().config.command_timeout));
+        Ok(execute_all(self.cluster.core(), &self.commands, deadline).await)
     }
 }
 

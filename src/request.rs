@@ -160,7 +160,7 @@ fn follow<'a>(
 fn plain_slot(command: &Command) -> Option<Slot> {
     let slot = command.marked_slot()?;
     let needs_a_plan = command.target().is_some()
-        // The link's clock expects deadlines in order; the executor has its own.
+        // The link's clock is set for the client's own time; the executor has one for shorter ones.
         || command.own_timeout().is_some()
         || command.named_spec().is_some_and(|spec| spec.container || spec.blocking != Blocking::Never);
     (!needs_a_plan).then_some(slot)

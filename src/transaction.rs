@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::core::Core;
+use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_transaction;
 use crate::cluster::job::Deadline;
 use crate::command::Command;
@@ -35,14 +35,14 @@ use crate::routing::plan::{TRANSACTION, transaction_place};
 /// # }
 /// ```
 pub struct Transaction {
-    core: Arc<Core>,
+    cluster: Arc<Cluster>,
     commands: Vec<Command>,
     timeout: Option<Duration>,
 }
 
 impl Transaction {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core, commands: Vec::new(), timeout: None }
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, commands: Vec::new(), timeout: None }
     }
 
     /// Adds any command.
@@ -78,14 +78,14 @@ impl Transaction {
     ///
     /// As with [`Request`](crate::Request), for the whole.
     pub async fn run<T: FromValue>(&self) -> Result<T> {
-        if self.core.is_closed() {
+        if self.cluster.core().is_closed() {
             return Err(Error::closed().with_command(TRANSACTION.into()));
         }
         let Some(place) = transaction_place(&self.commands)? else {
             return convert(Value::Array(Vec::new()), TRANSACTION.into());
         };
-        let deadline = Deadline::after(self.timeout.unwrap_or(self.core.config.command_timeout));
-        let value = execute_transaction(&self.core, &self.commands, place, deadline).await?;
+        let deadline = Deadline::after(self.timeout.unwrap_or(self.cluster.core().config.command_timeout));
+        let value = execute_transaction(self.cluster.core(), &self.commands, place, deadline).await?;
         let failure = self.first_failure(&value);
         match T::from_value(value) {
             Err(ConversionError::Server(_)) if failure.is_some() => {

@@ -1,4 +1,4 @@
-//! [`connect`]: from settings to a core that is kept fresh.
+//! [`Cluster`]: a core that is kept fresh, and [`connect`] that makes one.
 
 use std::sync::Arc;
 
@@ -10,20 +10,29 @@ use crate::config::Config;
 use crate::connection::transport::Connector;
 use crate::error::Result;
 
-/// A task that ends with its handle.
+/// What every handle of a client holds: the core, and the task that keeps it fresh for as long as there is a handle.
 #[derive(Debug)]
-pub(crate) struct OwnedTask(JoinHandle<()>);
+pub(crate) struct Cluster {
+    core: Arc<Core>,
+    refresher: JoinHandle<()>,
+}
 
-impl Drop for OwnedTask {
+impl Cluster {
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl Drop for Cluster {
     fn drop(&mut self) {
-        self.0.abort();
+        self.refresher.abort();
     }
 }
 
 /// Asks the seeds for the topology and starts the task that keeps it fresh.
-pub(crate) async fn connect(config: Config, connector: Arc<dyn Connector>) -> Result<(Arc<Core>, OwnedTask)> {
+pub(crate) async fn connect(config: Config, connector: Arc<dyn Connector>) -> Result<Arc<Cluster>> {
     let core = Arc::new(Core::new(config, connector));
     core.install(refresher::first_view(&core).await?);
-    let task = OwnedTask(tokio::spawn(refresher::keep_fresh(Arc::clone(&core))));
-    Ok((core, task))
+    let refresher = tokio::spawn(refresher::keep_fresh(Arc::clone(&core)));
+    Ok(Arc::new(Cluster { core, refresher }))
 }

@@ -28,6 +28,10 @@ use crate::topology::slot_map::{Health, SlotMap};
 /// hung acknowledges when it goes on is lost with its data.
 const DEMOTED_GRACE: Duration = Duration::from_millis(250);
 
+/// How long a node that left the cluster may still answer what it was sent. A live one does at once; one that is gone
+/// because it failed must not be believed for long.
+const LEFT_GRACE: Duration = Duration::from_secs(1);
+
 /// Views of a lower epoch that are disregarded, one after the other, before one is believed.
 const OLDER_VIEWS: u32 = 5;
 
@@ -164,6 +168,9 @@ impl Core {
 
     fn repoint(&self, slot: Slot, to: &NodeAddr) {
         let mut topology = self.topology();
+        if self.has_ended() {
+            return;
+        }
         let map = Arc::clone(self.routes().map());
         topology.patches.add(slot, to, map.epoch(), Instant::now());
         if map.primary_of(slot).is_none_or(|owner| owner.addr != *to) {
@@ -213,7 +220,7 @@ impl Core {
             } else if map.index_of(addr).is_some() {
                 kept.insert(addr, pool);
             } else {
-                topology.retired.push((Arc::clone(pool), now + self.config.command_timeout));
+                topology.retired.push((Arc::clone(pool), now + LEFT_GRACE));
             }
         }
         let guests = &mut topology.guests;

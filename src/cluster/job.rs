@@ -263,9 +263,14 @@ impl<'a> Job<'a> {
     }
 
     fn refused(&mut self, node: &NodeAddr, error: ServerError, limit: u32) -> Aftermath {
-        match judge(&error, node) {
+        let outcome = outcome_of(&error, self.unit.is_scripted());
+        let verdict = match outcome {
+            // A script that had begun is not run again, whatever its error is called.
+            Outcome::MaybeExecuted => Verdict::Deliver,
+            Outcome::NotSent | Outcome::Rejected => judge(&error, node),
+        };
+        match verdict {
             Verdict::Deliver => {
-                let outcome = outcome_of(&error, self.unit.is_scripted());
                 let told =
                     self.error(kind_of(&error), outcome, error.text().to_owned()).with_code(error.code());
                 self.result = Some(Err(told));
@@ -337,8 +342,8 @@ impl<'a> Job<'a> {
             self.result = Some(Err(error));
             return Aftermath::Refresh;
         }
-        if matches!(loss.cause, LossCause::Retired) {
-            // The routes have changed already: nothing to wait for.
+        if matches!(loss.cause, LossCause::Retired) && self.waits == 0 {
+            // Most likely the routes have changed already: nothing to wait for.
             self.waits += 1;
         } else {
             self.wait();

@@ -99,7 +99,7 @@ pub(super) async fn keep_fresh(core: Arc<Core>) {
         // At random, so that many clients which see the same failure do not ask at the same moment.
         let spread = SPREAD.mul_f64(fastrand::f64());
         sleep_until((last + gap.mul_f64(0.5 + fastrand::f64() / 2.0)).max(Instant::now() + spread)).await;
-        if core.is_closed() {
+        if core.has_ended() {
             return;
         }
         let before = Arc::clone(core.routes().map());

@@ -137,12 +137,7 @@ impl Link {
     /// Closes the connection now.
     pub(crate) fn sever(&self) {
         self.task.abort();
-        let freed = {
-            let mut queue = self.shared.lock();
-            queue.state = QueueState::Closed;
-            queue.outgoing.fail_all(&LossCause::Retired)
-        };
-        self.shared.budget.give_back(freed);
+        self.shared.close(&LossCause::Retired);
     }
 }
 

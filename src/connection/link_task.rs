@@ -39,6 +39,7 @@ const LAST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Connects whenever there is something to send, for as long as the handle lives.
 pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>) {
+    let _closing = Closing(&shared);
     let mut failures = 0;
     loop {
         until_wanted(&shared).await;
@@ -75,14 +76,19 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>) {
 
 /// Serves one connection and then refuses everything.
 pub(super) async fn serve_once(shared: Arc<LinkShared>, connection: Connection, context: Arc<LinkContext>) {
+    let _closing = Closing(&shared);
     let cause = Conversation::new(&shared, &context, connection, false).run().await;
-    let freed = {
-        let mut queue = shared.lock();
-        queue.state = QueueState::Closed;
-        queue.outgoing.fail_all(&cause)
-    };
-    shared.budget.give_back(freed);
+    shared.close(&cause);
     context.counters.disconnects.add_one();
+}
+
+/// Closes the link whenever its task ends, also when its runtime does: nobody would serve the queue any more.
+struct Closing<'a>(&'a LinkShared);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close(&LossCause::Retired);
+    }
 }
 
 /// Connects and greets within the connect timeout.
@@ -210,8 +216,13 @@ impl<'a> Conversation<'a> {
             if let Err(cause) = self.look_at_the_clock(cx, freed) {
                 return Poll::Ready(cause);
             }
-            if self.writing.is_empty() && !self.take(cx, freed) {
-                return Poll::Pending;
+            if self.writing.is_empty() {
+                if !self.take(cx, freed) {
+                    return Poll::Pending;
+                }
+            } else {
+                // The socket was full: who has given up meanwhile is not written.
+                self.cut_abandoned(freed);
             }
             match self.write(cx) {
                 // The clock starts with the first write, and the replies may be there already.
@@ -338,23 +349,32 @@ impl<'a> Conversation<'a> {
 
     /// Takes back what callers have given up meanwhile. True: there may be something else to do now.
     fn rest_while_the_socket_is_full(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
+        let cut = self.cut_abandoned(freed);
         let mut queue = self.shared.lock();
-        let abandoned = std::mem::take(&mut queue.abandoned);
-        if abandoned {
-            *freed += queue.outgoing.cut_abandoned();
-        }
         self.clock_wanted |= std::mem::take(&mut queue.clock_wanted);
         // Wakes for new commands are of no use now, but those of callers that give up are.
         queue.sleeper = Some(cx.waker().clone());
+        // One may have given up in between, and woken nobody.
+        let again = queue.abandoned;
         drop(queue);
-        if abandoned {
-            *freed += self.writing.cut_abandoned();
+        again || self.clock_wanted || (cut && self.writing.is_empty())
+    }
+
+    /// Cuts out what nobody waits for any more and was not written; true if a caller has given up.
+    fn cut_abandoned(&mut self, freed: &mut usize) -> bool {
+        let mut queue = self.shared.lock();
+        if !std::mem::take(&mut queue.abandoned) {
+            return false;
         }
-        self.writing.is_empty() || self.clock_wanted
+        *freed += queue.outgoing.cut_abandoned();
+        drop(queue);
+        *freed += self.writing.cut_abandoned();
+        true
     }
 
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
         if self.clock.is_none() {
+            self.clock_wanted = false;
             return Ok(());
         }
         loop {
@@ -383,8 +403,9 @@ impl<'a> Conversation<'a> {
         let now = Instant::now();
         // Commands that come later have their full time from now on, so this is early enough for them as well.
         let look = now + (config.silence / 2).min(config.command_timeout);
-        let first =
-            [first_deadline(&self.in_flight), self.writing.first_deadline()].into_iter().flatten().min();
+        let queued = self.shared.lock().outgoing.first_deadline();
+        let under_way = [first_deadline(&self.in_flight), self.writing.first_deadline()];
+        let first = under_way.into_iter().chain([queued]).flatten().min();
         clock.silent_since.get_or_insert(now);
         clock.heard = false;
         clock.timer.as_mut().reset(first.map_or(look, |first| first.min(look)));
@@ -410,11 +431,13 @@ impl<'a> Conversation<'a> {
             clock.silent_since = None;
         }
         let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
-        if silent_for < self.context.config.silence {
+        let config = &self.context.config;
+        if silent_for < config.silence {
             return Ok(());
         }
-        // A command had its full time and not a byte came: nothing will, and what is behind it waits for nothing.
-        if self.in_flight.front().is_some_and(Entry::has_failed) {
+        // Not a byte came in the full time of a command, whatever time the first in line was given: nothing will come,
+        // and what is behind it waits for nothing.
+        if silent_for >= config.command_timeout && self.in_flight.front().is_some_and(Entry::has_failed) {
             return Err(LossCause::Overdue);
         }
         self.context.observer.troubled(&self.shared.node);

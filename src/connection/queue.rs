@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::connection::budget::Budget;
-use crate::connection::loss::ConnectError;
+use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::outgoing::Outgoing;
 use crate::node::NodeAddr;
 
@@ -45,6 +45,16 @@ pub(super) enum QueueState {
 impl LinkShared {
     pub(super) fn new(node: NodeAddr, budget: Budget) -> Self {
         Self { node, budget, queue: Mutex::default() }
+    }
+
+    /// Refuses everything from now on and fails what is queued, as unsent.
+    pub(super) fn close(&self, cause: &LossCause) {
+        let freed = {
+            let mut queue = self.lock();
+            queue.state = QueueState::Closed;
+            queue.outgoing.fail_all(cause)
+        };
+        self.budget.give_back(freed);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -26,8 +26,10 @@ pub(crate) fn judge(error: &ServerError, asked: &NodeAddr) -> Verdict {
         ErrorCode::ClusterDown | ErrorCode::Loading | ErrorCode::MasterDown | ErrorCode::ReadOnly => {
             Verdict::Wait { refresh: true }
         }
-        // The node stopped being a primary while the command was blocked there.
-        ErrorCode::Unblocked => Verdict::Wait { refresh: true },
+        // The node stopped being a primary while the command was blocked there; or somebody wanted it to end.
+        ErrorCode::Unblocked if error.text().contains("instance state changed") => {
+            Verdict::Wait { refresh: true }
+        }
         ErrorCode::CrossSlot
         | ErrorCode::ExecAbort
         | ErrorCode::NoAuth
@@ -40,6 +42,7 @@ pub(crate) fn judge(error: &ServerError, asked: &NodeAddr) -> Verdict {
         | ErrorCode::Misconf
         | ErrorCode::NoReplicas
         | ErrorCode::WrongType
+        | ErrorCode::Unblocked
         | ErrorCode::Err
         | ErrorCode::Other => Verdict::Deliver,
     }
@@ -164,11 +167,12 @@ mod tests {
             "LOADING Redis is loading the dataset in memory",
             "MASTERDOWN Link with MASTER is down",
             "READONLY You can't write against a read only replica.",
-            "UNBLOCKED force unblock",
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
         ] {
             assert_eq!(verdict(text), Verdict::Wait { refresh: true }, "{text}");
         }
         assert_eq!(verdict("WRONGTYPE Operation"), Verdict::Deliver);
+        assert_eq!(verdict("UNBLOCKED client unblocked via CLIENT UNBLOCK"), Verdict::Deliver);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What changed from one [`SlotMap`] to the next.
 
 use crate::node::NodeAddr;
-use crate::topology::slot_map::{Role, SlotMap};
+use crate::topology::slot_map::{Health, Role, SlotMap};
 
-/// The primaries of `old` that were failed over in `new`: another node of their own shard serves their slots.
+/// The primaries of `old` that were failed over in `new`: others serve their slots, and they are replicas, failed, or
+/// replaced by their own replica.
 ///
 /// A primary that merely gave its slots away (resharding, removal) is none of them: it still answers truthfully.
 pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
@@ -17,11 +18,13 @@ pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
         if before.addr == after.addr || gone.contains(&before.addr) {
             continue;
         }
-        let is_primary_still = new
-            .index_of(&before.addr)
-            .and_then(|index| new.node(index))
-            .is_some_and(|node| node.role == Role::Primary);
-        if !is_primary_still && old.is_replica_of(&after.addr, &before.addr) {
+        let now = new.index_of(&before.addr).and_then(|index| new.node(index));
+        let is_over = match now {
+            Some(node) => node.role == Role::Replica || node.health == Health::Failed,
+            // Gone: replaced by its own replica, or removed.
+            None => old.is_replica_of(&after.addr, &before.addr),
+        };
+        if is_over {
             gone.push(before.addr.clone());
         }
     }
