@@ -1393,6 +1393,54 @@ mod closing {
     }
 }
 
+mod lifetimes {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    #[test]
+    fn a_client_whose_runtime_has_ended_fails_instead_of_waiting_for_ever() {
+        let first = runtime();
+        let client = first.block_on(async {
+            let (cluster, _a) = FakeCluster::of_one();
+            let client = connect(&cluster).await;
+            client.set("k", "v").await.unwrap();
+            client
+        });
+        drop(first);
+        let error = runtime().block_on(soon(client.incr("k"))).unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pipeline_that_outlives_its_client_still_learns_of_changes() {
+        let (cluster, a) = FakeCluster::of_one();
+        let b = cluster.node("b", 2);
+        let client = connect(&cluster).await;
+        let mut pipe = client.pipeline();
+        pipe.get("k");
+        drop(client);
+        let to_b = b.clone();
+        a.answers(only("GET", move |call| Answer::Reply(redirect("MOVED", &call.word(1), &to_b))));
+        cluster.view(2, &[(0, 16383, &b)]);
+        let before = cluster.refreshes();
+        assert_eq!(pipe.run::<(String,)>().await.unwrap().0, "k");
+        sleep(Duration::from_secs(1)).await;
+        assert!(cluster.refreshes() > before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn times_without_end_are_taken_for_very_long_ones() {
+        let (cluster, _a) = FakeCluster::of_one();
+        let builder = cluster.builder().command_timeout(Duration::MAX).refresh_interval(Duration::MAX);
+        let client = builder.connect_timeout(Duration::MAX).connect().await.unwrap();
+        client.set("k", "v").timeout(Duration::MAX).await.unwrap();
+        assert_eq!(client.get::<String>("k").await.unwrap(), "k");
+    }
+}
+
 mod blocking {
     use super::*;
 

@@ -49,10 +49,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_primary_that_its_own_replica_replaced_is_failed_over() {
+    fn a_primary_that_follows_or_was_replaced_by_its_replica_is_failed_over() {
         assert_eq!(failed_over(&map(1, 2), &map(2, 1)), [NodeAddr::new("h", 1)]);
         assert_eq!(failed_over(&map(1, 2), &map(1, 2)), []);
-        // The slots went to a node of another shard: a reshard.
+        // It follows another node, whether or not that was its replica as far as we knew.
+        assert_eq!(failed_over(&map(1, 2), &map(3, 1)), [NodeAddr::new("h", 1)]);
+        // The slots went to a node of another shard, and it is gone: a reshard and a removal.
         assert_eq!(failed_over(&map(1, 2), &map(3, 4)), []);
     }
 }
