@@ -1,4 +1,8 @@
-//! Parts of the hot path for `benches/` and for tests that count. Not part of the public interface.
+//! Parts of the hot path for `benches/` and for tests that count, and in [`fuzz`] the parsers. Not part of the
+//! public interface.
+
+pub mod fuzz;
+pub mod topology;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! [`Core`]: what all handles of a client share: the routes and everything that changes them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::connection::budget::Bound;
 use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::pool::NodePool;
-use crate::connection::transport::Connector;
 use crate::error::{Redirect, RedirectKind};
 use crate::node::NodeAddr;
 use crate::slot::Slot;
@@ -22,6 +21,7 @@ use crate::stats::Counters;
 use crate::topology::diff::failed_over;
 use crate::topology::patch::Patches;
 use crate::topology::slot_map::{Health, SlotMap};
+use crate::transport::Connector;
 
 /// How long a primary that was failed over by hand, and follows its successor now, may still answer what it was sent:
 /// it has paused its clients for less and answers `MOVED`. One that failed gets no time at all: what a primary that
@@ -58,7 +58,8 @@ pub(crate) struct Core {
 struct Topology {
     patches: Patches,
     /// Pools of nodes that are asked although no map names them: seeds, and targets of `ASK`.
-    guests: HashMap<NodeAddr, Arc<NodePool>>,
+    /// In the order of their names: that in which they are closed is the same in every run.
+    guests: BTreeMap<NodeAddr, Arc<NodePool>>,
     /// Views in a row that were older than the current map.
     older_views: u32,
     /// Pools that are no longer used and still answer what they were sent, each until its time.
@@ -105,7 +106,7 @@ impl LinkObserver for RefreshSignal {
 
 impl Core {
     /// A core without a map; see [`connect`](crate::cluster::connect::connect).
-    pub(super) fn new(config: Config, connector: Arc<dyn Connector>) -> Self {
+    pub(crate) fn new(config: Config, connector: Arc<dyn Connector>) -> Self {
         let config = Arc::new(config);
         let counters = Arc::new(Counters::default());
         let signal = Arc::new(RefreshSignal::default());

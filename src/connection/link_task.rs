@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use crate::connection::handshake::{Connection, greet};
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
-use crate::connection::outgoing::{Entry, Outgoing, expire, first_deadline};
+use crate::connection::outgoing::{Answered, Entry, Outgoing, expire, first_deadline};
 use crate::connection::queue::{LinkShared, QueueState};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
@@ -281,12 +281,13 @@ impl<'a> Conversation<'a> {
                     // An exclusive connection is free for the next caller as soon as this one has its reply.
                     self.shared.lock().unanswered = 0;
                 }
-                if entry.answer(value) {
-                    if !is_written {
-                        return Err(LossCause::Unexpected);
+                match entry.answer(value) {
+                    Answered::InPart => {}
+                    Answered::Wholly if is_written => {
+                        *freed += entry.length();
+                        self.in_flight.pop_front();
                     }
-                    *freed += entry.length();
-                    self.in_flight.pop_front();
+                    Answered::Wholly | Answered::OutOfStep => return Err(LossCause::Unexpected),
                 }
             }
         }
@@ -427,8 +428,13 @@ impl<'a> Conversation<'a> {
         }
         let Some(clock) = self.clock.as_mut().filter(|_| has_rung) else { return Ok(()) };
         clock.is_set = false;
-        if clock.heard || (self.in_flight.is_empty() && self.writing.is_empty()) {
+        let is_idle = self.in_flight.is_empty() && self.writing.is_empty();
+        if clock.heard || is_idle {
             clock.silent_since = None;
+        }
+        if is_idle {
+            self.give_buffers_back();
+            return Ok(());
         }
         let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
         let config = &self.context.config;
@@ -442,6 +448,20 @@ impl<'a> Conversation<'a> {
         }
         self.context.observer.troubled(&self.shared.node);
         Ok(())
+    }
+
+    /// A client of a large cluster has thousands of links, most of them idle: it must not hold the buffers of the
+    /// busiest moment of each. One that is busy again makes them anew, at most once for each time that the clock is set.
+    fn give_buffers_back(&mut self) {
+        if self.connection.incoming.is_empty() {
+            self.connection.incoming = BytesMut::new();
+        }
+        self.writing = Outgoing::default();
+        self.in_flight = VecDeque::new();
+        let mut queue = self.shared.lock();
+        if queue.outgoing.is_empty() {
+            queue.outgoing = Outgoing::default();
+        }
     }
 }
 

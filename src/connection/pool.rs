@@ -1,6 +1,6 @@
 //! [`NodePool`]: the connections to one node.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
@@ -20,7 +20,11 @@ use crate::slot::Slot;
 pub(crate) struct NodePool {
     node: NodeAddr,
     links: Vec<Link>,
-    exclusive: Pool<ExclusiveLinks>,
+    budget: Budget,
+    context: Arc<LinkContext>,
+    /// Made when it is used: it holds room for all its connections from the start, and most nodes of a large cluster
+    /// are never sent a blocking command.
+    exclusive: OnceLock<Pool<ExclusiveLinks>>,
     severed: watch::Sender<bool>,
 }
 
@@ -52,15 +56,34 @@ impl NodePool {
         let links = (0..config.links_per_node.max(1))
             .map(|_| Link::lazy(node.clone(), budget.clone(), Arc::clone(context)))
             .collect();
-        let manager = ExclusiveLinks { node: node.clone(), budget, context: Arc::clone(context) };
-        let exclusive = Pool::builder(manager)
-            .max_size(config.exclusive_per_node)
-            .queue_mode(QueueMode::Lifo)
-            .runtime(Runtime::Tokio1)
-            .build();
-        #[expect(clippy::expect_used, reason = "building fails only if timeouts are set without a runtime")]
-        let exclusive = exclusive.expect("no timeouts are set");
-        Self { node: node.clone(), links, exclusive, severed: watch::Sender::new(false) }
+        Self {
+            node: node.clone(),
+            links,
+            budget,
+            context: Arc::clone(context),
+            exclusive: OnceLock::new(),
+            severed: watch::Sender::new(false),
+        }
+    }
+
+    fn exclusive_links(&self) -> &Pool<ExclusiveLinks> {
+        self.exclusive.get_or_init(|| {
+            let manager = ExclusiveLinks {
+                node: self.node.clone(),
+                budget: self.budget.clone(),
+                context: Arc::clone(&self.context),
+            };
+            let pool = Pool::builder(manager)
+                .max_size(self.context.config.exclusive_per_node)
+                .queue_mode(QueueMode::Lifo)
+                .runtime(Runtime::Tokio1)
+                .build();
+            #[expect(
+                clippy::expect_used,
+                reason = "building fails only if timeouts are set without a runtime"
+            )]
+            pool.expect("no timeouts are set")
+        })
     }
 
     pub(crate) fn node(&self) -> &NodeAddr {
@@ -88,7 +111,7 @@ impl NodePool {
 
     /// A connection for one caller, made if none is free. Waits while all are taken.
     pub(crate) async fn exclusive(&self) -> Result<ExclusiveLink, LossCause> {
-        let link = self.exclusive.get().await.map_err(|error| match error {
+        let link = self.exclusive_links().get().await.map_err(|error| match error {
             PoolError::Backend(error) => LossCause::Connect(error),
             // The pool has no time-outs and no hooks of its own: it was retired.
             PoolError::Closed
@@ -102,13 +125,14 @@ impl NodePool {
     /// Takes no further command; what is under way is still answered while the pool lives.
     pub(crate) fn retire(&self) {
         self.links.iter().for_each(Link::refuse_new);
-        self.exclusive.close();
+        // Made for that if need be: who asks for an exclusive connection later must be refused as well.
+        self.exclusive_links().close();
     }
 
     /// Closes the connections now, those that callers hold included.
     pub(crate) fn sever(&self) {
         self.links.iter().for_each(Link::sever);
-        self.exclusive.close();
+        self.exclusive_links().close();
         self.severed.send_replace(true);
     }
 
@@ -120,8 +144,11 @@ impl NodePool {
 
     /// Whether nothing is under way on the shared links or held from the pool.
     pub(crate) fn is_idle(&self) -> bool {
-        let status = self.exclusive.status();
-        self.links.iter().all(Link::is_idle) && status.available >= status.size
+        let none_is_held = |pool: &Pool<_>| {
+            let status = pool.status();
+            status.available >= status.size
+        };
+        self.links.iter().all(Link::is_idle) && self.exclusive.get().is_none_or(none_is_held)
     }
 }
 
@@ -147,5 +174,56 @@ impl Manager for ExclusiveLinks {
             return Err(RecycleError::message("closed or waiting for a reply"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::NodePool;
+    use crate::config::Config;
+    use crate::connection::budget::Bound;
+    use crate::connection::link_context::{LinkContext, LinkObserver};
+    use crate::connection::loss::LossCause;
+    use crate::node::NodeAddr;
+    use crate::stats::Counters;
+    use crate::transport::{Connector, Transport};
+
+    /// A node that cannot be reached, and an observer whom that does not interest.
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Connector for Nobody {
+        fn connect<'a>(&'a self, _: &'a NodeAddr) -> BoxFuture<'a, io::Result<Box<dyn Transport>>> {
+            async { Err(io::ErrorKind::ConnectionRefused.into()) }.boxed()
+        }
+    }
+
+    impl LinkObserver for Nobody {
+        fn troubled(&self, _: &NodeAddr) {}
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_ends_before_its_first_exclusive_connection_gives_none() {
+        let context = Arc::new(LinkContext {
+            config: Arc::new(Config::default()),
+            connector: Arc::new(Nobody),
+            observer: Arc::new(Nobody),
+            counters: Arc::new(Counters::default()),
+        });
+        for end in [NodePool::retire, NodePool::sever] {
+            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1));
+            assert!(matches!(pool.exclusive().await, Err(LossCause::Connect(_))));
+            assert!(pool.is_idle());
+            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1));
+            end(&pool);
+            assert!(matches!(pool.exclusive().await, Err(LossCause::Retired)));
+            assert!(pool.is_idle());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What changed from one [`SlotMap`] to the next.
 
+use std::collections::BTreeSet;
+
 use crate::node::NodeAddr;
 use crate::topology::slot_map::{Health, Role, SlotMap};
 
@@ -7,8 +9,8 @@ use crate::topology::slot_map::{Health, Role, SlotMap};
 /// replaced by their own replica.
 ///
 /// A primary that merely gave its slots away (resharding, removal) is none of them: it still answers truthfully.
-pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
-    let mut gone: Vec<NodeAddr> = Vec::new();
+pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> BTreeSet<NodeAddr> {
+    let mut gone = BTreeSet::new();
     for (before, after) in old.owner_pairs(new) {
         let (Some(before), Some(after)) =
             (before.and_then(|index| old.node(index)), after.and_then(|index| new.node(index)))
@@ -25,7 +27,7 @@ pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
             None => old.is_replica_of(&after.addr, &before.addr),
         };
         if is_over {
-            gone.push(before.addr.clone());
+            gone.insert(before.addr.clone());
         }
     }
     gone
@@ -48,13 +50,17 @@ mod tests {
         map
     }
 
+    fn gone(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
+        failed_over(old, new).into_iter().collect()
+    }
+
     #[test]
     fn a_primary_that_follows_or_was_replaced_by_its_replica_is_failed_over() {
-        assert_eq!(failed_over(&map(1, 2), &map(2, 1)), [NodeAddr::new("h", 1)]);
-        assert_eq!(failed_over(&map(1, 2), &map(1, 2)), []);
+        assert_eq!(gone(&map(1, 2), &map(2, 1)), [NodeAddr::new("h", 1)]);
+        assert_eq!(gone(&map(1, 2), &map(1, 2)), []);
         // It follows another node, whether or not that was its replica as far as we knew.
-        assert_eq!(failed_over(&map(1, 2), &map(3, 1)), [NodeAddr::new("h", 1)]);
+        assert_eq!(gone(&map(1, 2), &map(3, 1)), [NodeAddr::new("h", 1)]);
         // The slots went to a node of another shard, and it is gone: a reshard and a removal.
-        assert_eq!(failed_over(&map(1, 2), &map(3, 4)), []);
+        assert_eq!(gone(&map(1, 2), &map(3, 4)), []);
     }
 }

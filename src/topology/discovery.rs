@@ -8,6 +8,7 @@
 //! [CLUSTER SHARDS](https://redis.io/docs/latest/commands/cluster-shards/),
 //! [CLUSTER INFO](https://redis.io/docs/latest/commands/cluster-info/).
 
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -53,8 +54,12 @@ pub(crate) fn read(replies: &TopologyReplies, asked: &NodeAddr) -> Result<SlotMa
     if ranges.is_empty() {
         return Err(DiscoveryError::NoSlots);
     }
+    // Each has a slot of its own; taking many more would hold up the thread for as long as a server likes.
+    if ranges.len() > usize::from(Slot::COUNT) {
+        return Err(DiscoveryError::BadForm(format!("{} ranges of slots", ranges.len())));
+    }
     let mut map = SlotMap::empty(epoch(&replies.info));
-    let bad_form = |range: &Value| DiscoveryError::BadForm(format!("{range:?}").chars().take(200).collect());
+    let bad_form = |range: &Value| DiscoveryError::BadForm(beginning(range));
     let mut read = Vec::with_capacity(ranges.len());
     for range in ranges {
         read.push(Range::read(range).ok_or_else(|| bad_form(range))?);
@@ -79,12 +84,37 @@ pub(crate) fn read(replies: &TopologyReplies, asked: &NodeAddr) -> Result<SlotMa
     Ok(map)
 }
 
+/// How a value looks in `Debug`, as far as an error needs it: the whole could be many times a reply that is large as it
+/// is.
+fn beginning(value: &Value) -> String {
+    let mut text = Beginning { text: String::new(), room: 200 };
+    match write!(text, "{value:?}") {
+        // It fails when the room is used up, and the formatting ends there.
+        Ok(()) | Err(fmt::Error) => text.text,
+    }
+}
+
+struct Beginning {
+    text: String,
+    room: usize,
+}
+
+impl Write for Beginning {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        for char in more.chars() {
+            self.room = self.room.checked_sub(1).ok_or(fmt::Error)?;
+            self.text.push(char);
+        }
+        Ok(())
+    }
+}
+
 /// One `[first, last, primary, replica...]`.
 struct Range<'a> {
     first: Slot,
     last: Slot,
-    primary: &'a [Value],
-    replicas: Vec<&'a [Value]>,
+    primary: &'a Value,
+    replicas: &'a [Value],
 }
 
 impl<'a> Range<'a> {
@@ -93,24 +123,21 @@ impl<'a> Range<'a> {
         let Value::Array(fields) = range else { return None };
         let [Value::Int(first), Value::Int(last), nodes @ ..] = fields.as_slice() else { return None };
         let slot = |number: i64| Slot::new(u16::try_from(number).ok()?);
-        let mut nodes =
-            nodes.iter().map(|node| if let Value::Array(node) = node { Some(node.as_slice()) } else { None });
-        Some(Self {
-            first: slot(*first)?,
-            last: slot(*last)?,
-            primary: nodes.next()??,
-            replicas: nodes.collect::<Option<_>>()?,
-        })
+        if !nodes.iter().all(|node| matches!(node, Value::Array(_))) {
+            return None;
+        }
+        let (primary, replicas) = nodes.split_first()?;
+        Some(Self { first: slot(*first)?, last: slot(*last)?, primary, replicas })
     }
 }
 
 /// `None` for a node whose address nobody knows (`noaddr`, or `?` without an IP): it cannot be asked, so its slots
 /// are as good as unassigned.
 fn add_primary(map: &mut SlotMap, range: &Range<'_>, asked: &NodeAddr) -> Option<NodeIndex> {
-    let (addr, id) = slots_node(range.primary, asked)?;
-    let index = match map.index_of(&addr) {
+    let named = NamedNode::read(range.primary, asked)?;
+    let index = match named.place_in(map) {
         Some(known) => known,
-        None => map.add_node(Node::primary(addr, id))?,
+        None => map.add_node(Node::primary(named.addr(), named.id()))?,
     };
     map.add_shard(index);
     for number in range.first.get()..=range.last.get() {
@@ -120,12 +147,11 @@ fn add_primary(map: &mut SlotMap, range: &Range<'_>, asked: &NodeAddr) -> Option
 }
 
 fn add_replicas(map: &mut SlotMap, range: &Range<'_>, primary: NodeIndex, asked: &NodeAddr) {
-    for (addr, id) in range.replicas.iter().filter_map(|entry| slots_node(entry, asked)) {
-        let known = map.index_of(&addr);
-        let index = match known {
-            Some(known) if map.primaries().any(|primary| primary == known) => continue,
+    for named in range.replicas.iter().filter_map(|entry| NamedNode::read(entry, asked)) {
+        let index = match named.place_in(map) {
+            Some(known) if map.is_primary(known) => continue,
             Some(known) => Some(known),
-            None => map.add_node(Node::replica(addr, id)),
+            None => map.add_node(Node::replica(named.addr(), named.id())),
         };
         if let Some(index) = index {
             map.add_replica(primary, index);
@@ -133,13 +159,42 @@ fn add_replicas(map: &mut SlotMap, range: &Range<'_>, primary: NodeIndex, asked:
     }
 }
 
-/// `[endpoint, port, id, metadata]`; the last is absent before 7.0, and later versions may add to it.
-fn slots_node(entry: &[Value], asked: &NodeAddr) -> Option<(NodeAddr, Option<Arc<str>>)> {
-    let [endpoint, Value::Int(port), rest @ ..] = entry else { return None };
-    let port = u16::try_from(*port).ok().filter(|port| *port != 0)?;
-    let metadata_ip = || rest.get(1).and_then(|metadata| field(metadata, "ip")).and_then(Value::as_str);
-    let host = endpoint_host(endpoint, metadata_ip, asked)?;
-    Some((NodeAddr::new(host, port), rest.first().and_then(Value::as_str).map(Arc::from)))
+/// A node as an entry of `CLUSTER SLOTS` names it.
+struct NamedNode<'a> {
+    host: &'a str,
+    port: u16,
+    id: Option<&'a str>,
+}
+
+impl<'a> NamedNode<'a> {
+    /// Of `[endpoint, port, id, metadata]`; the last is absent before 7.0, and later versions may add to it.
+    fn read(entry: &'a Value, asked: &'a NodeAddr) -> Option<Self> {
+        let Value::Array(fields) = entry else { return None };
+        let [endpoint, Value::Int(port), rest @ ..] = fields.as_slice() else { return None };
+        let port = u16::try_from(*port).ok().filter(|port| *port != 0)?;
+        let metadata_ip = || rest.get(1).and_then(|metadata| field(metadata, "ip")).and_then(Value::as_str);
+        let host = endpoint_host(endpoint, metadata_ip, asked)?;
+        Some(Self { host, port, id: rest.first().and_then(Value::as_str) })
+    }
+
+    /// Where the map has it already. By its id if that leads to the same address: a fragmented cluster names each node
+    /// many times, and an address would have to be made of the texts each time.
+    fn place_in(&self, map: &SlotMap) -> Option<NodeIndex> {
+        let is_here = |index: &NodeIndex| {
+            map.node(*index)
+                .is_some_and(|node| node.addr.port() == self.port && node.addr.host() == self.host)
+        };
+        let by_id = self.id.and_then(|id| map.index_of_id(id)).filter(is_here);
+        by_id.or_else(|| map.index_of(&self.addr()))
+    }
+
+    fn addr(&self) -> NodeAddr {
+        NodeAddr::new(self.host, self.port)
+    }
+
+    fn id(&self) -> Option<Arc<str>> {
+        self.id.map(Arc::from)
+    }
 }
 
 /// Nothing or an empty text means "the host that you asked"; `?` means that no name is known, so the IP is taken.
@@ -165,10 +220,8 @@ fn read_shard(map: &mut SlotMap, shard: &Value, asked: &NodeAddr) {
         let by_addr = map.index_of(&member.addr).and_then(|index| map.node(index));
         by_addr.is_none_or(|node| node.id.as_ref() == Some(&member.id))
     });
-    let known_primary = members
-        .iter()
-        .filter_map(|member| map.index_of_id(&member.id))
-        .find(|index| map.primaries().any(|primary| primary == *index));
+    let known_primary =
+        members.iter().filter_map(|member| map.index_of_id(&member.id)).find(|index| map.is_primary(*index));
     let primary = known_primary.or_else(|| {
         // A primary without slots: of use for adding nodes and for commands that go to every node.
         let empty = members.iter().find(|member| {
@@ -234,11 +287,10 @@ fn shard_node(entry: &Value, asked: &NodeAddr) -> Option<Member> {
 
 /// The value of `name` in a map, or in the flat array that RESP2 sends in its place.
 fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let is_named = |key: &Value| key.as_bytes() == Some(name.as_bytes());
     match value {
-        Value::Map(pairs) => pairs.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value),
-        Value::Array(items) => {
-            items.chunks_exact(2).find(|pair| pair.first().and_then(Value::as_str) == Some(name))?.get(1)
-        }
+        Value::Map(pairs) => pairs.iter().find(|(key, _)| is_named(key)).map(|(_, value)| value),
+        Value::Array(items) => items.chunks_exact(2).find(|pair| pair.first().is_some_and(is_named))?.get(1),
         _no_fields => None,
     }
 }
@@ -552,8 +604,24 @@ mod tests {
         let items = vec![Value::Bulk(Bytes::from(vec![b'x'; 1000])); 1000];
         let slots = Value::Array(vec![Value::Array(items)]);
         let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil };
-        let text = read(&replies, &asked()).unwrap_err().to_string();
+        let mut text = String::new();
+        let counted =
+            allocation_counter::measure(|| text = read(&replies, &asked()).unwrap_err().to_string());
         assert!(text.len() < 2000, "{} bytes", text.len());
+        // 64 KiB of it are the owners of the slots.
+        assert!(counted.bytes_max < 100_000, "{} bytes were taken to make it", counted.bytes_max);
+    }
+
+    #[test]
+    fn more_ranges_than_slots_are_not_looked_at() {
+        let Value::Array(range) = reply(ONE_RANGE) else { panic!() };
+        let failure = |count: usize| {
+            let slots = Value::Array(range.iter().cycle().take(count).cloned().collect());
+            read(&TopologyReplies { slots, shards: Value::Nil, info: Value::Nil }, &asked()).err()
+        };
+        let text = failure(16385).map(|error| error.to_string());
+        let expected = "CLUSTER SLOTS was answered with 16385 ranges of slots, which is not its form";
+        assert_eq!((failure(10), text.as_deref()), (None, Some(expected)));
     }
 
     #[test]

@@ -52,12 +52,20 @@ impl Patches {
 pub(crate) fn choose(views: Vec<SlotMap>) -> Option<SlotMap> {
     let highest = views.iter().map(SlotMap::epoch).max()?;
     let newest: Vec<&SlotMap> = views.iter().filter(|view| view.epoch() == highest).collect();
-    // `max_by_key` gives the last of equals; reversed, the first answer wins a draw.
-    newest
-        .iter()
-        .rev()
-        .max_by_key(|view| newest.iter().filter(|other| other.agrees_with(view)).count())
-        .map(|view| (*view).clone())
+    let mut best: Option<(usize, &SlotMap)> = None;
+    for view in &newest {
+        let votes =
+            newest.iter().filter(|other| std::ptr::eq(**other, *view) || other.agrees_with(view)).count();
+        // The first answer wins a draw.
+        if best.is_none_or(|(most, _)| votes > most) {
+            best = Some((votes, view));
+        }
+        // Nearly always all agree, and nobody else needs to be counted.
+        if votes == newest.len() {
+            break;
+        }
+    }
+    best.map(|(_, view)| view.clone())
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl NodeIndex {
 pub struct SlotMap {
     // Shared by the maps that differ in owners only, so that a redirect copies neither.
     nodes: Arc<NodeTable>,
-    shards: Arc<Vec<ShardNodes>>,
+    shards: Arc<ShardTable>,
     owners: Box<[NodeIndex; Slot::COUNT as usize]>,
     epoch: u64,
 }
@@ -96,7 +96,20 @@ struct NodeTable {
     by_id: HashMap<Arc<str>, NodeIndex>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+/// The shards, found by place and primary. A shard stays where it is.
+#[derive(Clone, Default)]
+struct ShardTable {
+    list: Vec<ShardNodes>,
+    by_primary: HashMap<NodeIndex, usize>,
+}
+
+impl ShardTable {
+    fn of(&self, primary: NodeIndex) -> Option<&ShardNodes> {
+        self.list.get(*self.by_primary.get(&primary)?)
+    }
+}
+
+#[derive(Clone)]
 struct ShardNodes {
     primary: NodeIndex,
     replicas: Vec<NodeIndex>,
@@ -140,9 +153,8 @@ impl SlotMap {
     /// All shards, those without slots included.
     pub fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
         // Every shard is made with a primary of the same map, so none is left out.
-        self.shards
-            .iter()
-            .filter_map(|nodes| self.node(nodes.primary).map(|primary| Shard { map: self, nodes, primary }))
+        let shards = self.shards.list.iter();
+        shards.filter_map(|nodes| self.node(nodes.primary).map(|primary| Shard { map: self, nodes, primary }))
     }
 
     /// The primary that serves `slot`, or `None` if the cluster has not assigned it.
@@ -181,22 +193,26 @@ impl SlotMap {
     }
 
     pub(crate) fn primaries(&self) -> impl Iterator<Item = NodeIndex> {
-        self.shards.iter().map(|shard| shard.primary)
+        self.shards.list.iter().map(|shard| shard.primary)
+    }
+
+    pub(crate) fn is_primary(&self, index: NodeIndex) -> bool {
+        self.shards.by_primary.contains_key(&index)
     }
 
     pub(crate) fn is_replica_of(&self, replica: &NodeAddr, primary: &NodeAddr) -> bool {
         let (Some(replica), Some(primary)) = (self.index_of(replica), self.index_of(primary)) else {
             return false;
         };
-        self.shards.iter().any(|shard| shard.primary == primary && shard.replicas.contains(&replica))
+        self.shards.of(primary).is_some_and(|shard| shard.replicas.contains(&replica))
     }
 
     /// Puts `slot` at `addr`, which becomes a primary if it was none.
     pub(crate) fn repoint(&mut self, slot: Slot, addr: &NodeAddr) {
         let known = self.index_of(addr);
         let Some(owner) = known.or_else(|| self.add_node(Node::primary(addr.clone(), None))) else { return };
-        if !self.primaries().any(|primary| primary == owner) {
-            for shard in Arc::make_mut(&mut self.shards) {
+        if !self.is_primary(owner) {
+            for shard in &mut Arc::make_mut(&mut self.shards).list {
                 shard.replicas.retain(|replica| *replica != owner);
             }
             if let Some(node) = self.node_mut(owner) {
@@ -225,13 +241,17 @@ impl SlotMap {
     }
 
     pub(crate) fn add_shard(&mut self, primary: NodeIndex) {
-        if !self.primaries().any(|known| known == primary) {
-            Arc::make_mut(&mut self.shards).push(ShardNodes { primary, replicas: Vec::new() });
+        if !self.is_primary(primary) {
+            let table = Arc::make_mut(&mut self.shards);
+            table.by_primary.insert(primary, table.list.len());
+            table.list.push(ShardNodes { primary, replicas: Vec::new() });
         }
     }
 
     pub(crate) fn add_replica(&mut self, primary: NodeIndex, replica: NodeIndex) {
-        if let Some(shard) = Arc::make_mut(&mut self.shards).iter_mut().find(|shard| shard.primary == primary)
+        let table = Arc::make_mut(&mut self.shards);
+        let place = table.by_primary.get(&primary).copied();
+        if let Some(shard) = place.and_then(|place| table.list.get_mut(place))
             && !shard.replicas.contains(&replica)
         {
             shard.replicas.push(replica);
@@ -246,35 +266,24 @@ impl SlotMap {
 
     /// Whether both say the same of every node, shard and slot; epochs and order aside.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
-        let same_node = |mine: NodeIndex, theirs: NodeIndex| {
-            self.node(mine).map(|node| &node.addr) == other.node(theirs).map(|node| &node.addr)
-        };
-        let twins: HashMap<Option<&NodeAddr>, &ShardNodes> = other
-            .shards
-            .iter()
-            .map(|shard| (other.node(shard.primary).map(|node| &node.addr), shard))
-            .collect();
-        let same_shard = |shard: &ShardNodes| {
-            twins.get(&self.node(shard.primary).map(|node| &node.addr)).is_some_and(|twin| {
-                twin.replicas.len() == shard.replicas.len()
-                    && shard
-                        .replicas
-                        .iter()
-                        .all(|mine| twin.replicas.iter().any(|theirs| same_node(*mine, *theirs)))
+        if self.nodes().len() != other.nodes().len() || self.shards.list.len() != other.shards.list.len() {
+            return false;
+        }
+        // The place that each node has in `other`. Texts are compared here only, once for a node and not for each of its
+        // slots.
+        let twin_of = |node: &Node| other.index_of(&node.addr).filter(|twin| other.node(*twin) == Some(node));
+        let Some(twins) = self.nodes().iter().map(twin_of).collect::<Option<Vec<_>>>() else { return false };
+        let twin = |index: NodeIndex| twins.get(index.get()).copied();
+        let same_shard = |mine: &ShardNodes| {
+            let theirs = twin(mine.primary).and_then(|primary| other.shards.of(primary));
+            theirs.is_some_and(|theirs| {
+                let is_theirs = |replica: NodeIndex| theirs.replicas.contains(&replica);
+                theirs.replicas.len() == mine.replicas.len()
+                    && mine.replicas.iter().all(|replica| twin(*replica).is_some_and(is_theirs))
             })
         };
-        self.nodes().len() == other.nodes().len()
-            && self.shards.len() == other.shards.len()
-            && self
-                .nodes()
-                .iter()
-                .all(|node| other.index_of(&node.addr).and_then(|index| other.node(index)) == Some(node))
-            && self.shards.iter().all(same_shard)
-            && self.owner_pairs(other).all(|(mine, theirs)| match (mine, theirs) {
-                (None, None) => true,
-                (Some(mine), Some(theirs)) => same_node(mine, theirs),
-                (None, Some(_)) | (Some(_), None) => false,
-            })
+        self.shards.list.iter().all(same_shard)
+            && Slot::all().all(|slot| self.owner(slot).and_then(twin) == other.owner(slot))
     }
 
     /// The owners that a slot has here and in `other`, for each run of slots that have the same.
@@ -363,7 +372,7 @@ impl fmt::Debug for Shard<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Node, Role, SlotMap};
+    use super::{Health, Node, NodeIndex, Role, SlotMap};
     use crate::node::NodeAddr;
     use crate::slot::Slot;
 
@@ -411,6 +420,45 @@ mod tests {
         let mut stranger = old.clone();
         stranger.repoint(Slot::new(5).unwrap(), &addr(9));
         assert_eq!((stranger.nodes().len(), stranger.shards().count()), (4, 3));
+    }
+
+    /// The same as [`two_shards`], listed the other way round.
+    fn listed_backwards() -> SlotMap {
+        let mut map = SlotMap::empty(4);
+        let c = map.add_node(Node::replica(addr(3), None)).unwrap();
+        let b = map.add_node(Node::primary(addr(2), None)).unwrap();
+        let a = map.add_node(Node::primary(addr(1), None)).unwrap();
+        map.add_shard(b);
+        map.add_shard(a);
+        map.add_replica(a, c);
+        for slot in Slot::all() {
+            map.assign(slot, if slot.get() < 8192 { a } else { b });
+        }
+        map
+    }
+
+    #[test]
+    fn maps_agree_whatever_the_order_of_their_lists() {
+        assert!(two_shards().agrees_with(&listed_backwards()));
+        assert!(listed_backwards().agrees_with(&two_shards()));
+    }
+
+    #[test]
+    fn maps_disagree_about_any_fact_of_a_node_a_shard_or_a_slot() {
+        let changes: [fn(&mut SlotMap); 6] = [
+            |map| map.node_mut(map.index_of(&addr(3)).unwrap()).unwrap().health = Health::Failed,
+            |map| map.node_mut(map.index_of(&addr(3)).unwrap()).unwrap().zone = Some("z".into()),
+            |map| map.add_replica(map.index_of(&addr(2)).unwrap(), map.index_of(&addr(3)).unwrap()),
+            |map| map.assign(Slot::new(16383).unwrap(), map.index_of(&addr(1)).unwrap()),
+            |map| map.assign(Slot::new(0).unwrap(), NodeIndex::NONE),
+            |map| assert!(map.add_node(Node::replica(addr(9), None)).is_some()),
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut other = listed_backwards();
+            change(&mut other);
+            assert!(!two_shards().agrees_with(&other), "{number}");
+            assert!(!other.agrees_with(&two_shards()), "{number}");
+        }
     }
 
     #[test]

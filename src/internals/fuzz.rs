@@ -1,0 +1,114 @@
+//! The parsers of what comes from outside, for `fuzz/` and `tests/fuzz_corpus.rs`: bytes in, facts out, no socket.
+
+use bytes::BytesMut;
+
+use crate::config::url;
+use crate::error::{Error, ErrorKind, Outcome, Redirect};
+use crate::node::NodeAddr;
+use crate::protocol::codec::Decoder;
+use crate::protocol::server_error::ServerError;
+use crate::protocol::value::Value;
+use crate::routing::redirect::{self, Verdict};
+use crate::slot::Slot;
+use crate::topology::discovery::{self, TopologyReplies};
+use crate::topology::slot_map::SlotMap;
+
+/// What came of bytes.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Each reply with the place in the bytes behind it.
+    pub replies: Vec<(Value, usize)>,
+    /// Why it went no further, unless more bytes are all that is missing.
+    pub error: Option<String>,
+}
+
+/// Decodes `bytes` that arrive in pieces of these sizes, over and over; without any they arrive at once.
+#[must_use]
+pub fn decode_in(bytes: &[u8], sizes: impl IntoIterator<Item = usize>, max_reply: usize) -> Decoded {
+    let sizes: Vec<usize> = sizes.into_iter().map(|size| size.max(1)).collect();
+    let mut sizes = sizes.iter().copied().cycle();
+    let mut decoder = Decoder::new(max_reply);
+    let mut buffer = BytesMut::new();
+    let mut replies = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let size = sizes.next().unwrap_or(rest.len()).min(rest.len());
+        let (piece, later) = rest.split_at(size);
+        buffer.extend_from_slice(piece);
+        rest = later;
+        loop {
+            match decoder.decode(&mut buffer) {
+                Ok(Some(value)) => replies.push((value, bytes.len() - rest.len() - buffer.len())),
+                Ok(None) => break,
+                Err(error) => return Decoded { replies, error: Some(error.to_string()) },
+            }
+        }
+        if rest.is_empty() {
+            return Decoded { replies, error: None };
+        }
+    }
+}
+
+/// What is to be done about an error reply.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The caller gets it.
+    Deliver,
+    /// The same command may be accepted later.
+    Wait,
+    /// Another node is to be asked.
+    Redirect(Redirect),
+}
+
+/// Judges the error reply `text` of the node at `asked`.
+#[must_use]
+pub fn judge(text: &str, asked: &NodeAddr) -> Judgement {
+    match redirect::judge(&ServerError::new(text), asked) {
+        Verdict::Deliver => Judgement::Deliver,
+        Verdict::Wait { .. } => Judgement::Wait,
+        Verdict::Redirect { kind, slot, to } => {
+            Judgement::Redirect(Redirect { kind, slot, from: asked.clone(), to })
+        }
+    }
+}
+
+/// The class of the error reply `text`, and what became of a script that was answered with it.
+#[must_use]
+pub fn classify(text: &str) -> (ErrorKind, Outcome) {
+    let error = ServerError::new(text);
+    (redirect::kind_of(&error), redirect::outcome_of(&error, true))
+}
+
+/// Reads the replies of the node at `asked` to `CLUSTER SLOTS`, `CLUSTER SHARDS` and `CLUSTER INFO`.
+///
+/// # Errors
+///
+/// The text of what is wrong with them.
+pub fn read_topology([slots, shards, info]: [Value; 3], asked: &NodeAddr) -> Result<SlotMap, String> {
+    discovery::read(&TopologyReplies { slots, shards, info }, asked).map_err(|error| error.to_string())
+}
+
+/// Whether two maps say the same of every node and slot.
+#[must_use]
+pub fn agree(one: &SlotMap, other: &SlotMap) -> bool {
+    one.agrees_with(other)
+}
+
+/// The map after a `MOVED` of `slot` to `addr`.
+#[must_use]
+pub fn repointed(map: &SlotMap, slot: Slot, addr: &NodeAddr) -> SlotMap {
+    let mut map = map.clone();
+    map.repoint(slot, addr);
+    map
+}
+
+/// The seeds of a URL, and its settings as they are shown in logs.
+///
+/// # Errors
+///
+/// What a client that is made of it would fail with.
+pub fn read_url(text: &str) -> Result<(Vec<NodeAddr>, String), Error> {
+    let config = url::parse(text)?;
+    let shown = format!("{config:?}");
+    Ok((config.seeds, shown))
+}
