@@ -77,6 +77,9 @@ pub enum ParseNodeAddrError {
         /// The part that should be a port.
         port: String,
     },
+    /// The host has a bracket that is not one of a pair around the whole of it.
+    #[error("the host in \"{0}\" has a bracket too many")]
+    BadHost(String),
 }
 
 impl FromStr for NodeAddr {
@@ -99,13 +102,20 @@ pub(crate) fn split_host_port(text: &str) -> Result<(&str, u16), ParseNodeAddrEr
     let number = port
         .parse()
         .map_err(|_| ParseNodeAddrError::BadPort { text: text.to_owned(), port: port.to_owned() })?;
-    let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
+    let bare = bare_host(host).ok_or_else(|| ParseNodeAddrError::BadHost(text.to_owned()))?;
     Ok((bare, number))
+}
+
+/// A host without the brackets around it. `None` if there are more: what is left would be another host when it is
+/// shown and read again.
+pub(crate) fn bare_host(host: &str) -> Option<&str> {
+    let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
+    (!bare.contains(['[', ']'])).then_some(bare)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NodeAddr, split_host_port};
+    use super::{NodeAddr, ParseNodeAddrError, split_host_port};
 
     #[test]
     fn an_address_is_split_at_its_last_colon() {
@@ -135,5 +145,12 @@ mod tests {
             "\":7\" has no host; expected host:port"
         );
         assert_eq!(split_host_port(":7").unwrap(), ("", 7));
+    }
+
+    #[test]
+    fn brackets_are_one_pair_or_none() {
+        for text in ["[[]]:1", "[[::1]]:7", "[::1:7", "::1]:7", "a[b]:7"] {
+            assert_eq!(text.parse::<NodeAddr>(), Err(ParseNodeAddrError::BadHost(text.to_owned())));
+        }
     }
 }

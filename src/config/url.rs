@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::{Config, Credentials, Protocol};
 use crate::error::Error;
-use crate::node::{NodeAddr, split_host_port};
+use crate::node::{NodeAddr, bare_host, split_host_port};
 
 const DEFAULT_PORT: u16 = 6379;
 
@@ -30,6 +30,20 @@ pub(crate) fn parse(url: &str) -> Result<Config, Error> {
             )));
         }
     }
+    parse_rest(rest).map_err(|error| {
+        // Then the authority ended too early, and what is named as a bad part may be one of the password.
+        if rest.split_once(['/', '?']).is_some_and(|(_, after)| after.contains('@')) {
+            Error::config(
+                "the URL has an @ behind its first / or ?; if the password has one of those, write %2F or %3F for it",
+            )
+        } else {
+            error
+        }
+    })
+}
+
+/// What stands behind `redis://`.
+fn parse_rest(rest: &str) -> Result<Config, Error> {
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     // The last `@`, because a password may contain one unescaped and a host cannot.
@@ -63,7 +77,9 @@ pub(crate) fn seed(text: &str) -> Result<NodeAddr, Error> {
     let (host, port) = if has_port {
         split_host_port(text).map_err(|error| Error::config(format!("bad seed: {error}")))?
     } else {
-        (text.trim_start_matches('[').trim_end_matches(']'), DEFAULT_PORT)
+        let host = bare_host(text)
+            .ok_or_else(|| Error::config(format!("bad seed: \"{text}\" has a bracket too many")))?;
+        (host, DEFAULT_PORT)
     };
     if host.is_empty() {
         return Err(Error::config(format!("bad seed: \"{text}\" has no host")));
@@ -202,6 +218,9 @@ mod tests {
             ("redis://a:1,,b:2", "bad seed: \"\" has no host"),
             ("redis://a:70000", "bad seed: \"70000\" in \"a:70000\" is not a port number"),
             ("redis://a:0", "bad seed: \"a:0\" has port 0"),
+            ("redis://[[::1]]", "bad seed: \"[[::1]]\" has a bracket too many"),
+            ("redis://[a", "bad seed: \"[a\" has a bracket too many"),
+            ("redis://[::1", "bad seed: the host in \"[::1\" has a bracket too many"),
             ("redis://ann@a", "the URL has a user without a password; write user:password@ or :password@"),
             ("redis://:%ff@a", "the password in the URL is not UTF-8 after percent-decoding"),
             ("redis://a/3", "database \"/3\" in the URL: a cluster has database 0 only; leave it out"),
@@ -226,6 +245,22 @@ mod tests {
     fn a_password_is_never_shown() {
         let config = parse("redis://ann:secret@a").unwrap();
         assert!(!format!("{config:?}").contains("secret"));
-        assert!(!parse("redis://ann:secret@a:x").unwrap_err().to_string().contains("secret"));
+        for url in [
+            "redis://ann:secret@a:x",
+            "redis://ann:secret/more@a",
+            "redis://ann:more/secret@a",
+            "redis://ann:1/secret@a",
+            "redis://ann:secret?more@a",
+            "redis://ann:1?secret@a",
+            "redis://ann:a@b/secret@a",
+        ] {
+            assert!(!parse(url).unwrap_err().to_string().contains("secret"), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_option_may_contain_an_at_sign() {
+        let config = parse("redis://a/0?client_name=a@b").unwrap();
+        assert_eq!(config.client_name.as_deref(), Some("a@b"));
     }
 }

@@ -104,6 +104,11 @@ impl Decoder {
                     if self.open.len() == MAX_DEPTH {
                         return Err(DecodeError::TooDeep);
                     }
+                    // As with a string: what cannot end within the limit need not be waited for.
+                    let least = missing.saturating_mul(size_of::<Value>());
+                    if self.spent.saturating_add(least) > self.max_reply {
+                        return Err(DecodeError::TooLarge(self.max_reply));
+                    }
                     self.open.push(Aggregate {
                         kind,
                         missing,
@@ -149,7 +154,7 @@ impl Decoder {
             b'+' => Token::Value(if line == b"OK" { Value::OK } else { Value::Simple(self.copy(line)?) }),
             b'-' => {
                 self.spend(line.len())?;
-                Token::Value(Value::Error(ServerError::new(String::from_utf8_lossy(line))))
+                Token::Value(Value::Error(self.error(line)?))
             }
             b':' => Token::Value(Value::Int(integer(line)?)),
             b'_' => Token::Value(Value::Nil),
@@ -193,7 +198,8 @@ impl Decoder {
                 }
             }
         };
-        if end.unwrap_or(buffer.len()) > MAX_LINE { Err(DecodeError::LongLine) } else { Ok(end) }
+        // A CR at the end of the buffer may be of the line's end.
+        if end.unwrap_or(self.scanned) > MAX_LINE { Err(DecodeError::LongLine) } else { Ok(end) }
     }
 
     fn string_header(
@@ -233,7 +239,7 @@ impl Decoder {
         let value = match kind {
             // A copy of its own: a small reply that is kept must not hold the whole read buffer.
             StringKind::Bulk => Value::Bulk(Bytes::copy_from_slice(bytes)),
-            StringKind::Error => Value::Error(ServerError::new(String::from_utf8_lossy(bytes))),
+            StringKind::Error => Value::Error(self.error(bytes)?),
             StringKind::Verbatim => match (bytes.first_chunk::<3>(), bytes.get(3), bytes.get(4..)) {
                 (Some(format), Some(b':'), Some(text)) => {
                     Value::Verbatim { format: *format, text: Bytes::copy_from_slice(text) }
@@ -244,6 +250,13 @@ impl Decoder {
         buffer.advance(length + 2);
         self.string = None;
         Ok(Some(value))
+    }
+
+    /// Its bytes are counted already; each that is not UTF-8 becomes three.
+    fn error(&mut self, bytes: &[u8]) -> Result<ServerError, DecodeError> {
+        let text = String::from_utf8_lossy(bytes);
+        self.spend(text.len().saturating_sub(bytes.len()))?;
+        Ok(ServerError::new(text))
     }
 
     fn copy(&mut self, line: &[u8]) -> Result<Bytes, DecodeError> {
@@ -729,6 +742,10 @@ mod tests {
             assert_eq!(decoder.decode(&mut buffer), Ok(None), "{header:?}");
             let reserved: usize = decoder.open.iter().map(|aggregate| aggregate.items.capacity()).sum();
             assert!(reserved <= TRUSTED_CAPACITY, "{header:?} reserved {reserved}");
+            assert_eq!(
+                Decoder::new(1 << 30).decode(&mut BytesMut::from(header)),
+                Err(DecodeError::TooLarge(1 << 30))
+            );
         }
     }
 
@@ -836,8 +853,23 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_is_not_utf8_is_counted_with_the_size_that_it_takes() {
+        for bytes in [
+            [b"-".to_vec(), vec![0xff; 4000], b"\r\n".to_vec()].concat(),
+            [b"!4000\r\n".to_vec(), vec![0xff; 4000], b"\r\n".to_vec()].concat(),
+        ] {
+            for (limit, is_fine) in [(8_000, false), (13_000, true)] {
+                let result = Decoder::new(limit).decode(&mut BytesMut::from(&bytes[..]));
+                assert_eq!(result.is_ok(), is_fine, "{limit}");
+            }
+        }
+    }
+
+    #[test]
     fn a_line_above_the_limit_is_refused_however_it_arrives() {
-        for (length, is_fine) in [(MAX_LINE - 100, true), (MAX_LINE * 2, false)] {
+        for (length, is_fine) in
+            [(MAX_LINE - 100, true), (MAX_LINE - 1, true), (MAX_LINE, false), (MAX_LINE * 2, false)]
+        {
             let bytes = format!("+{}\r\n", "x".repeat(length)).into_bytes();
             for sizes in [&[1][..], &[4096], &[usize::MAX]] {
                 assert_eq!(

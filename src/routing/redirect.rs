@@ -154,7 +154,9 @@ mod tests {
 
     #[test]
     fn a_redirect_that_makes_no_sense_is_shown_to_the_caller() {
-        for text in ["MOVED", "MOVED 1", "MOVED x 127.0.0.1:1", "MOVED 99999 a:1", "ASK 1 nowhere"] {
+        for text in
+            ["MOVED", "MOVED 1", "MOVED x 127.0.0.1:1", "MOVED 99999 a:1", "ASK 1 nowhere", "ASK 1 [[]]:1"]
+        {
             assert_eq!(verdict(text), Verdict::Deliver, "{text}");
         }
     }

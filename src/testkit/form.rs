@@ -195,6 +195,16 @@ impl Seen {
     }
 }
 
+/// Id, port, and first and last slots.
+#[cfg(feature = "internals")]
+type ReadNode = (String, u16, Vec<(u16, u16)>);
+
+/// The lines of `CLUSTER NODES` that can be read: for `fuzz/`.
+#[cfg(feature = "internals")]
+pub fn read_nodes(text: &str) -> Vec<ReadNode> {
+    text.lines().filter_map(Seen::parse).map(|seen| (seen.id, seen.port, seen.ranges)).collect()
+}
+
 /// A node of the cluster with its id.
 #[derive(Debug)]
 pub(super) struct Member {
