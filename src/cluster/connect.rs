@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 use crate::cluster::core::Core;
 use crate::cluster::refresher;
 use crate::config::Config;
-use crate::connection::transport::Connector;
 use crate::error::Result;
+use crate::transport::Connector;
 
 /// What every handle of a client holds: the core, and the task that keeps it fresh for as long as there is a handle.
 #[derive(Debug)]

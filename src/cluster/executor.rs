@@ -16,7 +16,7 @@ use crate::config::OverloadPolicy;
 use crate::connection::link::{Link, Refusal};
 use crate::connection::loss::{Loss, LossCause};
 use crate::connection::pool::NodePool;
-use crate::connection::unit::{Piece, UnitReply};
+use crate::connection::unit::{Check, Piece, UnitReply};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
 use crate::protocol::command_spec::Access;
@@ -152,6 +152,7 @@ struct Group<'a> {
     lane: usize,
     members: Vec<Member>,
     pieces: Vec<Piece<'a>>,
+    check: Option<Check>,
     exclusive: bool,
 }
 
@@ -180,17 +181,20 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
         let next = waiting.iter().filter_map(|job| jobs.get(*job)?.not_before()).min();
         let pause_until = next.map(|next| deadline.at.map_or(next, |at| at.min(next)));
         tokio::select! {
+            biased;
+            // Before the replies: a change is told once, while a reply stays until it is looked at. The end of a pause
+            // comes once too, so no reply has to wait for long.
+            has_changed = pause(core, pause_until), if pause_until.is_some() => {
+                if has_changed {
+                    waiting.iter().for_each(|job| if let Some(job) = jobs.get_mut(*job) { job.hurry() });
+                }
+            }
             Some((group, attempt)) = under_way.next() => {
                 distribute(core, jobs, &group, attempt, deadline);
                 let unsettled = |member: &&Member| jobs.get(member.job).is_some_and(|job| !job.is_settled());
                 waiting.extend(group.members.iter().filter(unsettled).map(|member| member.job));
                 // The order of submission holds among the jobs that go again together.
                 waiting.sort_unstable();
-            }
-            has_changed = pause(core, pause_until), if pause_until.is_some() => {
-                if has_changed {
-                    waiting.iter().for_each(|job| if let Some(job) = jobs.get_mut(*job) { job.hurry() });
-                }
             }
             else => {
                 if waiting.is_empty() {
@@ -231,6 +235,7 @@ fn take_due(core: &Core, jobs: &mut [Job<'_>], waiting: &mut Vec<usize>, deadlin
 async fn pause(core: &Core, until: Option<Instant>) -> bool {
     let Some(until) = until else { return false };
     tokio::select! {
+        biased;
         () = core.signal.changed() => true,
         () = sleep_until(until) => false,
     }
@@ -269,7 +274,15 @@ fn group<'a>(core: &Core, jobs: &mut [Job<'a>], due: Vec<usize>, waiting: &mut V
         let key = (Arc::as_ptr(&pool), lane);
         let place = known.get(&key).copied().filter(|_| !exclusive).unwrap_or_else(|| {
             let node = pool.node().clone();
-            groups.push(Group { pool, node, lane, members: Vec::new(), pieces: Vec::new(), exclusive });
+            groups.push(Group {
+                pool,
+                node,
+                lane,
+                members: Vec::new(),
+                pieces: Vec::new(),
+                check: None,
+                exclusive,
+            });
             groups.len() - 1
         });
         if !exclusive {
@@ -279,6 +292,7 @@ fn group<'a>(core: &Core, jobs: &mut [Job<'a>], due: Vec<usize>, waiting: &mut V
             group.add(index, job.pieces());
         }
     }
+    groups.iter_mut().for_each(Group::close);
     groups
 }
 
@@ -290,9 +304,18 @@ impl<'a> Group<'a> {
         self.pieces.extend(pieces);
     }
 
+    /// Ends it so that a reply to `ASKING` which is lost or comes twice shifts none of the others.
+    fn close(&mut self) {
+        if self.pieces.iter().any(|piece| matches!(piece, Piece::Asking)) {
+            self.check = Some(Check::new());
+            self.pieces.extend(self.check.map(Piece::Check));
+        }
+    }
+
     /// Of all its bytes.
     fn length(&self) -> usize {
-        self.members.last().map_or(0, |last| last.end)
+        let check = self.check.map_or(0, |_| Check::WIRE_LENGTH);
+        self.members.last().map_or(0, |last| last.end) + check
     }
 }
 
@@ -324,6 +347,8 @@ async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> At
     };
     let Some(link) = connection.link() else { return lost(LossCause::Retired) };
     tokio::select! {
+        biased;
+        // A reply that came before the end is a reply, as it is on a shared link.
         reply = send(core, link, group, deadline, None) => reply,
         () = group.pool.until_severed() => {
             Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::maybe_sent(LossCause::Retired)) })

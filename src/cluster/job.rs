@@ -156,12 +156,19 @@ impl<'a> Unit<'a> {
             let all_refused = queued.iter().all(|reply| matches!(reply, Value::Error(_)));
             return Some(if all_refused { UnitResult::Refused(error) } else { UnitResult::Undone(error) });
         }
-        let Value::Error(error) = last else { return Some(UnitResult::Value(last)) };
         let cause = queued.into_iter().find_map(|reply| match reply {
-            Value::Error(cause) if error.class() == ErrorCode::ExecAbort => Some(cause),
+            Value::Error(cause) => Some(cause),
             _accepted => None,
         });
-        Some(UnitResult::Refused(cause.unwrap_or(error)))
+        Some(match (last, cause) {
+            (Value::Error(error), Some(cause)) if error.class() == ErrorCode::ExecAbort => {
+                UnitResult::Refused(cause)
+            }
+            (Value::Error(error), _) => UnitResult::Refused(error),
+            // The replies are fewer than the commands, so they would go to the wrong ones.
+            (_replies, Some(cause)) => UnitResult::Torn(cause),
+            (replies, None) => UnitResult::Value(replies),
+        })
     }
 }
 
@@ -172,6 +179,8 @@ enum UnitResult {
     Refused(ServerError),
     /// A transaction whose `MULTI` was refused and whose commands were not.
     Undone(ServerError),
+    /// A transaction of which one command was refused and the others were executed, as Redis does with `WATCH`.
+    Torn(ServerError),
 }
 
 impl UnitResult {
@@ -242,10 +251,10 @@ impl<'a> Job<'a> {
             }
             Some(UnitResult::Refused(error)) => self.refused(node, error, limit),
             Some(UnitResult::Undone(error)) => {
-                let text = format!("MULTI was refused, so the commands ran one by one: {error}");
-                let told = self.error(kind_of(&error), Outcome::MaybeExecuted, text).with_code(error.code());
-                self.result = Some(Err(told));
-                Aftermath::Nothing
+                self.executed_in_part("MULTI was refused, so the commands ran one by one", &error)
+            }
+            Some(UnitResult::Torn(error)) => {
+                self.executed_in_part("a command was refused and EXEC executed the others", &error)
             }
             None => {
                 let error = self.error(ErrorKind::Protocol, Outcome::MaybeExecuted, "a reply is missing");
@@ -253,6 +262,12 @@ impl<'a> Job<'a> {
                 Aftermath::Nothing
             }
         }
+    }
+
+    fn executed_in_part(&mut self, what: &str, error: &ServerError) -> Aftermath {
+        let told = self.error(kind_of(error), Outcome::MaybeExecuted, format!("{what}: {error}"));
+        self.result = Some(Err(told.with_code(error.code())));
+        Aftermath::Nothing
     }
 
     fn begin_attempt(&mut self, node: &NodeAddr) {

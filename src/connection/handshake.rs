@@ -9,11 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::command::Command;
 use crate::config::{Config, Credentials, Protocol};
 use crate::connection::loss::ConnectError;
-use crate::connection::transport::Transport;
 use crate::protocol::body::push_header;
 use crate::protocol::codec::Decoder;
 use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::protocol::value::Value;
+use crate::transport::Transport;
 
 /// A connection that is ready for commands.
 pub(super) struct Connection {

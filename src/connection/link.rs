@@ -96,7 +96,10 @@ impl Link {
         let (sender, receiver) = oneshot::channel();
         let wanted = pieces.len();
         let is_transaction = pieces.clone().any(|piece| matches!(piece, Piece::Multi));
-        let reply_to = ReplyTo::Many { sender, got: Vec::with_capacity(wanted), wanted, is_transaction };
+        let check =
+            pieces.clone().find_map(|piece| if let Piece::Check(check) = piece { Some(check) } else { None });
+        let reply_to =
+            ReplyTo::Many { sender, got: Vec::with_capacity(wanted), wanted, is_transaction, check };
         self.enqueue(receiver, length, |outgoing| {
             outgoing.push(pieces, Entry::new(reply_to, length, deadline))
         })

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::connection::transport::Connector;
 use crate::node::NodeAddr;
 use crate::stats::Counters;
+use crate::transport::Connector;
 
 /// What all links of a client have in common.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::command::Command;
 use crate::connection::loss::{Loss, LossCause};
-use crate::connection::unit::{ASKING, EXEC, MULTI, Piece, UnitReply};
+use crate::connection::unit::{ASKING, Check, EXEC, MULTI, Piece, UnitReply};
 use crate::protocol::body::push_header;
 use crate::protocol::value::Value;
 
@@ -25,10 +25,13 @@ pub(super) enum ReplyTo {
         got: Vec<Value>,
         wanted: usize,
         is_transaction: bool,
+        /// What the last reply must be; until it is there, none of them is believed.
+        check: Option<Check>,
     },
     /// Gave up after the write; the replies still come and must be counted.
     Nobody {
         wanted: usize,
+        check: Option<Check>,
     },
 }
 
@@ -39,6 +42,16 @@ pub(super) struct Entry {
     /// Bytes on the wire, which is also what it takes of the budget.
     length: usize,
     deadline: Option<Instant>,
+}
+
+/// What came of a reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// More are to come.
+    InPart,
+    Wholly,
+    /// One was lost before, or came twice: whose this is cannot be told.
+    OutOfStep,
 }
 
 impl Entry {
@@ -82,33 +95,41 @@ impl Entry {
         match &self.reply_to {
             ReplyTo::One(_) => true,
             ReplyTo::Many { got, wanted, .. } => got.len() + 1 == *wanted,
-            ReplyTo::Nobody { wanted } => *wanted == 1,
+            ReplyTo::Nobody { wanted, .. } => *wanted == 1,
         }
     }
 
-    /// Hands over the next reply; true when it was the last.
-    pub(super) fn answer(&mut self, value: Value) -> bool {
+    /// Hands over the next reply.
+    pub(super) fn answer(&mut self, value: Value) -> Answered {
         match &mut self.reply_to {
             ReplyTo::One(_) => {
                 if let ReplyTo::One(sender) = self.take_reply_to(0) {
                     // An error here means that the caller is gone, and with it the interest in the reply.
                     drop(sender.send(Ok(value)));
                 }
-                true
+                Answered::Wholly
             }
-            ReplyTo::Many { got, wanted, .. } => {
-                got.push(value);
-                if got.len() < *wanted {
-                    return false;
+            ReplyTo::Many { got, wanted, check, .. } => {
+                if got.len() + 1 < *wanted {
+                    got.push(value);
+                    return Answered::InPart;
                 }
+                if check.is_some_and(|check| !check.is_answered_by(&value, got.last())) {
+                    return Answered::OutOfStep;
+                }
+                got.push(value);
                 if let ReplyTo::Many { sender, got, .. } = self.take_reply_to(0) {
                     drop(sender.send(UnitReply { values: got, loss: None }));
                 }
-                true
+                Answered::Wholly
             }
-            ReplyTo::Nobody { wanted } => {
+            ReplyTo::Nobody { wanted, check } => {
                 *wanted = wanted.saturating_sub(1);
-                *wanted == 0
+                match check {
+                    _ if *wanted > 0 => Answered::InPart,
+                    Some(check) if !check.is_answered_by(&value, None) => Answered::OutOfStep,
+                    Some(_) | None => Answered::Wholly,
+                }
             }
         }
     }
@@ -120,20 +141,25 @@ impl Entry {
         let missing = match &self.reply_to {
             ReplyTo::One(_) => 1,
             ReplyTo::Many { got, wanted, .. } => wanted - got.len(),
-            ReplyTo::Nobody { wanted } => *wanted,
+            ReplyTo::Nobody { wanted, .. } => *wanted,
         };
         let loss = Loss { cause, written };
         match self.take_reply_to(missing) {
             ReplyTo::One(sender) => drop(sender.send(Err(loss))),
-            ReplyTo::Many { sender, got, .. } => {
-                drop(sender.send(UnitReply { values: got, loss: Some(loss) }));
+            ReplyTo::Many { sender, got, check, .. } => {
+                let values = if check.is_none() { got } else { Vec::new() };
+                drop(sender.send(UnitReply { values, loss: Some(loss) }));
             }
             ReplyTo::Nobody { .. } => {}
         }
     }
 
     fn take_reply_to(&mut self, missing: usize) -> ReplyTo {
-        std::mem::replace(&mut self.reply_to, ReplyTo::Nobody { wanted: missing })
+        let check = match &self.reply_to {
+            ReplyTo::One(_) => None,
+            ReplyTo::Many { check, .. } | ReplyTo::Nobody { check, .. } => *check,
+        };
+        std::mem::replace(&mut self.reply_to, ReplyTo::Nobody { wanted: missing, check })
     }
 }
 
@@ -165,6 +191,7 @@ impl Outgoing {
                 Piece::Asking => self.bytes.extend_from_slice(ASKING),
                 Piece::Multi => self.bytes.extend_from_slice(MULTI),
                 Piece::Exec => self.bytes.extend_from_slice(EXEC),
+                Piece::Check(check) => check.write(&mut self.bytes),
             }
         }
         self.entries.push_back(entry);

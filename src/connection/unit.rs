@@ -1,7 +1,10 @@
 //! [`Piece`]: what a unit is made of, and [`UnitReply`]: what comes back.
 
+use std::num::NonZeroU64;
+
 use crate::command::Command;
 use crate::connection::loss::Loss;
+use crate::protocol::server_error::ErrorCode;
 use crate::protocol::value::Value;
 
 /// One part of a unit: what is written in one go and never torn apart by another caller's command.
@@ -11,6 +14,42 @@ pub(crate) enum Piece<'a> {
     Asking,
     Multi,
     Exec,
+    /// Closes a unit with an `ASKING`.
+    Check(Check),
+}
+
+/// An `ECHO` of a number that nobody else sends, behind the last command of a unit with an `ASKING`.
+///
+/// `+OK` is the answer to `ASKING` and to many a command: one that is lost or comes twice would shift all that follow, and
+/// nobody could tell. So the replies of such a unit are handed over only when the last of them is this number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Check(NonZeroU64);
+
+impl Check {
+    /// What it takes on the wire.
+    pub(crate) const WIRE_LENGTH: usize = 37;
+
+    pub(crate) fn new() -> Self {
+        Self(NonZeroU64::new(fastrand::u64(..)).unwrap_or(NonZeroU64::MIN))
+    }
+
+    pub(super) fn write(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(format!("*2\r\n$4\r\nECHO\r\n$16\r\n{:016x}\r\n", self.0).as_bytes());
+    }
+
+    /// Whether `reply` is the answer to it, behind `before`. It may be refused: as the command was, because the user is
+    /// not allowed to, or because the server has it under another name.
+    pub(super) fn is_answered_by(self, reply: &Value, before: Option<&Value>) -> bool {
+        match reply {
+            Value::Bulk(bytes) => *bytes == format!("{:016x}", self.0),
+            Value::Error(error) => {
+                let text = error.text().to_ascii_lowercase();
+                let is_denied = error.class() == ErrorCode::NoPerm || text.starts_with("err unknown command");
+                matches!(before, Some(Value::Error(_))) || (is_denied && text.contains("echo"))
+            }
+            _another => false,
+        }
+    }
 }
 
 pub(super) const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
@@ -25,6 +64,7 @@ impl Piece<'_> {
             Self::Asking => ASKING.len(),
             Self::Multi => MULTI.len(),
             Self::Exec => EXEC.len(),
+            Self::Check(_) => Check::WIRE_LENGTH,
         }
     }
 }
@@ -34,4 +74,44 @@ impl Piece<'_> {
 pub(crate) struct UnitReply {
     pub(crate) values: Vec<Value>,
     pub(crate) loss: Option<Loss>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::{Check, Piece};
+    use crate::protocol::server_error::ServerError;
+    use crate::protocol::value::Value;
+
+    fn error(text: &str) -> Value {
+        Value::Error(ServerError::new(text))
+    }
+
+    #[test]
+    fn a_check_is_as_long_as_it_says() {
+        let check = Check::new();
+        let mut bytes = Vec::new();
+        check.write(&mut bytes);
+        assert_eq!(
+            (bytes.len(), Piece::Check(check).wire_length()),
+            (Check::WIRE_LENGTH, Check::WIRE_LENGTH)
+        );
+    }
+
+    #[test]
+    fn a_check_is_answered_by_its_number_or_by_a_refusal_that_can_be_no_other_commands() {
+        let check = Check(NonZeroU64::new(7).unwrap());
+        let ok = Value::Simple("OK".into());
+        let denied = error("NOPERM User u has no permissions to run the 'echo' command");
+        assert!(check.is_answered_by(&Value::Bulk("0000000000000007".into()), Some(&ok)));
+        assert!(check.is_answered_by(&denied, Some(&ok)));
+        assert!(
+            check.is_answered_by(&error("ERR unknown command `ECHO`, with args beginning with: "), Some(&ok))
+        );
+        assert!(check.is_answered_by(&error("LOADING .."), Some(&error("LOADING .."))));
+        assert!(!check.is_answered_by(&error("WRONGTYPE .."), Some(&ok)), "that was the command's");
+        assert!(!check.is_answered_by(&Value::Bulk("0000000000000008".into()), Some(&ok)));
+        assert!(!check.is_answered_by(&ok, Some(&ok)));
+    }
 }

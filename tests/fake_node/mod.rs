@@ -215,7 +215,7 @@ impl FakeNode {
             "CLUSTER SHARDS" => error("ERR Unknown subcommand or wrong number of arguments for 'SHARDS'."),
             "CLUSTER INFO" => bulk(&format!("cluster_current_epoch:{}\r\n", cluster.epoch())),
             "PING" => b"+PONG\r\n".to_vec(),
-            "GET" => bulk(&call.word(1)),
+            "GET" | "ECHO" => bulk(&call.word(1)),
             "MGET" => array(call.args.iter().skip(1).map(|key| bulk(&String::from_utf8_lossy(key)))),
             _ => b"+OK\r\n".to_vec(),
         })
