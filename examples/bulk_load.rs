@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Without `--url` it starts a cluster of its own, three primaries with a replica each, by the `redis-server` or
-//! `valkey-server` on `PATH`. What it shows: pipelines from many tasks over one client, an own result for each command,
+//! `valkey-server` on `PATH`; where there is none it says so and runs on a simulated cluster in this process. What it shows: pipelines from many tasks over one client, an own result for each command,
 //! the slot map, commands to one node, and `MGET` over all slots. Memory does not grow with the number of keys.
 //!
 //! It exits with 0 if every key was written and is there, with 1 if not, with 2 if an option is wrong.
@@ -39,6 +39,7 @@ Writes random keys to a cluster and shows where they went.
 
   --url URL         the cluster, as redis://[user:password@]host[:port][,host[:port]...];
                     without it, one of 3 primaries and 3 replicas is started and removed
+                    (simulated in this process if no server is installed)
   --keys N          how many keys to write; default 1000
   --value-size N    bytes of each value; default: a number from 1 to 1000000 as text
   --concurrency N   tasks that write side by side; default 16

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::cluster::connect::connect;
 use crate::config::{Config, Credentials, OverloadPolicy, Protocol, url};
-use crate::connection::transport::{Connector, TcpConnector};
+use crate::connection::transport::TcpConnector;
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
+use crate::transport::Connector;
 
 /// As good as for ever, and still within what the clock can add up.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);

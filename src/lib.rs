@@ -34,7 +34,7 @@
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
 //! 2  command                                             one request, encoded once
 //! 1  protocol/   bytes and values, pure
-//! 0  slot  node  config  error  stats                    the vocabulary
+//! 0  slot  node  config  error  stats  transport                  the vocabulary
 //! ```
 
 /// The README's example compiles.
@@ -64,6 +64,7 @@ mod stats;
 pub mod testkit;
 mod topology;
 mod transaction;
+mod transport;
 
 pub use bytes::Bytes;
 
@@ -71,7 +72,7 @@ pub use builder::ClientBuilder;
 pub use client::{Client, Commands};
 pub use command::{Command, Target};
 pub use config::{OverloadPolicy, Protocol};
-pub use connection::transport::{Connector, Transport};
+
 pub use error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 pub use node::{NodeAddr, ParseNodeAddrError};
 pub use pipeline::Pipeline;
@@ -85,3 +86,4 @@ pub use slot::Slot;
 pub use stats::Stats;
 pub use topology::slot_map::{Health, Node, Role, Shard, SlotMap, SlotRange};
 pub use transaction::Transaction;
+pub use transport::{Connector, Transport};

@@ -18,7 +18,7 @@ use syn::visit::Visit;
 
 /// Every top-level module has its floor here. `testkit` stands beside the house, `internals` on its roof.
 const FLOORS: &[(u8, &[&str])] = &[
-    (0, &["slot", "node", "config", "error", "stats"]),
+    (0, &["slot", "node", "config", "error", "stats", "transport"]),
     (1, &["protocol"]),
     (2, &["command"]),
     (3, &["commands", "topology", "connection"]),
@@ -39,6 +39,10 @@ const ROUTING_SEES: &[&str] = &["topology"];
 
 /// What the test kit may see apart from floors 0 to 2: a mistake that the kit and the client share would hide itself.
 const TESTKIT_SEES: &[&str] = &["connection", "testkit"];
+
+/// What the simulated cluster may see of the kit apart from itself; of the house it sees floors 0 and 1 only, so that
+/// nothing by which the client decides decides here too.
+const SIM_SEES_OF_THE_KIT: &[&str] = &["ports"];
 
 /// Files that may import by a glob, each with its reason.
 const GLOBS: &[(&str, &str)] = &[];
@@ -420,6 +424,18 @@ fn floor(module: &str) -> Option<u8> {
 
 /// Why a file of one module may not import from the other.
 fn forbidden(from: &[String], to: &[String]) -> Option<String> {
+    if let [kit, sim, ..] = from
+        && (kit.as_str(), sim.as_str()) == ("testkit", "sim")
+    {
+        let may = match to {
+            [kit, part, ..] if kit == "testkit" => {
+                part == "sim" || SIM_SEES_OF_THE_KIT.contains(&part.as_str())
+            }
+            [module, ..] => floor(module).is_some_and(|floor| floor <= 1),
+            [] => false,
+        };
+        return (!may).then(|| "the simulated cluster sees floors 0 and 1 only".to_owned());
+    }
     let (from, to) = (from.first()?.as_str(), to.first()?.as_str());
     if from == to {
         return None;
@@ -649,10 +665,28 @@ mod rules {
     #[test]
     fn the_test_kit_sees_the_connection_and_nothing_above() {
         let files = [
-            ("testkit/sim.rs", "use crate::topology::slot_map::Node; use crate::connection::link::Link;"),
-            ("command.rs", "use crate::testkit::sim::Sim;"),
+            ("testkit/local.rs", "use crate::topology::slot_map::Node; use crate::connection::link::Link;"),
+            ("command.rs", "use crate::testkit::local::LocalCluster;"),
         ];
         assert_eq!(rules(&files), [Rule::Floor, Rule::Floor]);
+    }
+
+    #[test]
+    fn the_simulated_cluster_sees_the_two_lowest_floors_and_its_ports() {
+        let files = [
+            ("testkit/sim/node.rs", "use crate::node::NodeAddr; use crate::protocol::value::Value;"),
+            ("testkit/sim/world.rs", "use crate::testkit::sim::node::Node; use crate::testkit::ports::Port;"),
+            ("testkit/ports.rs", ""),
+            ("protocol/value.rs", ""),
+        ];
+        assert_eq!(rules(&files), []);
+        let files = [
+            ("testkit/sim/node.rs", "use crate::command::Command; use crate::connection::link::Link;"),
+            ("testkit/sim/world.rs", "use crate::testkit::local::LocalCluster;"),
+            ("testkit/local.rs", ""),
+            ("command.rs", ""),
+        ];
+        assert_eq!(rules(&files), [Rule::Floor, Rule::Floor, Rule::Floor]);
     }
 
     #[test]

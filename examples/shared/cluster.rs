@@ -3,30 +3,50 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use keyslot::testkit::{LocalCluster, Server, StartError};
+use keyslot::testkit::{LocalCluster, Server, SimCluster, StartError};
 use keyslot::{Client, ErrorKind, Slot, SlotMap};
 
 /// The cluster that an example runs on.
 pub(crate) struct Cluster {
     /// By this a client finds it.
     pub(crate) url: String,
-    /// One that was started for the example ends, files and all, with this value.
-    _started: Option<LocalCluster>,
+    _started: Started,
+}
+
+/// What was started for the example ends with this value, files and all.
+enum Started {
+    Nothing,
+    Servers { _cluster: LocalCluster },
+    Simulated { _cluster: SimCluster },
 }
 
 impl Cluster {
-    /// The cluster at `url`; without one, three primaries with a replica each are started in a temporary folder.
+    /// The cluster at `url`. Without one, three primaries with a replica each are started in a temporary folder; where
+    /// no server is installed they are simulated in this process.
     pub(crate) async fn at_url_or_new(url: Option<String>) -> Result<Self, Box<dyn Error>> {
         if let Some(url) = url {
-            return Ok(Self { url, _started: None });
+            return Ok(Self { url, _started: Started::Nothing });
         }
-        let server = Server::find().map_err(|error| match error {
-            StartError::NoServer(_) => format!("{error}; or name a cluster by --url"),
-            other => other.to_string(),
-        })?;
+        let server = match Server::find() {
+            Ok(server) => server,
+            Err(missing @ StartError::NoServer(_)) => {
+                println!("No server found: {missing}; or name a cluster by --url.");
+                return Self::simulated().await;
+            }
+            Err(other) => return Err(other.into()),
+        };
         println!("Starting 3 primaries and 3 replicas of {} in a temporary folder ...", server.version());
-        let started = LocalCluster::builder().primaries(3).replicas(1).server(server).start().await?;
-        Ok(Self { url: started.url(), _started: Some(started) })
+        let cluster = LocalCluster::builder().primaries(3).replicas(1).server(server).start().await?;
+        Ok(Self { url: cluster.url(), _started: Started::Servers { _cluster: cluster } })
+    }
+
+    async fn simulated() -> Result<Self, Box<dyn Error>> {
+        println!(
+            "Running on a SIMULATED cluster of 3 primaries and 3 replicas in this process: its speed says nothing."
+        );
+        // The ledger would keep every key and value.
+        let cluster = SimCluster::builder().primaries(3).replicas(1).ledger(false).start().await?;
+        Ok(Self { url: cluster.url(), _started: Started::Simulated { _cluster: cluster } })
     }
 
     /// Connects to it and says what was found.

@@ -1,5 +1,9 @@
-//! Real servers for tests: [`LocalCluster`] starts a cluster of `redis-server` or `valkey-server` processes on
-//! 127.0.0.1, and [`LocalServer`] a single one without cluster mode. For Unix; feature `testkit`.
+//! Clusters for tests. For Unix; feature `testkit`.
+//!
+//! - [`SimCluster`] is a whole cluster in this process, which needs no server and breaks as it is told to: see [`sim`],
+//!   which has recipes.
+//! - [`LocalCluster`] starts a cluster of `redis-server` or `valkey-server` processes on 127.0.0.1, and [`LocalServer`] a
+//!   single one without cluster mode: what follows.
 //!
 //! ```no_run
 //! use keyslot::testkit::LocalCluster;
@@ -23,7 +27,7 @@
 //! servers and removes their files, also when the test panics; and when the test process itself is killed or aborts,
 //! a small watchdog process does the same (it finds the servers by `/proc`, so on Linux).
 //!
-//! Everything here takes the real time that servers take, so a test must not pause tokio's clock. The runtime needs
+//! Real servers take real time, so a test must not pause tokio's clock. The runtime needs
 //! I/O and time enabled, as in `#[tokio::test]`.
 
 // A customer of `connection` and the floors below it; never imports `routing`, `topology` or `cluster`, because a
@@ -34,6 +38,12 @@ mod local;
 mod ports;
 mod process;
 mod server;
+pub mod sim;
 
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use form::read_nodes;
 pub use local::{LocalCluster, LocalClusterBuilder, LocalServer};
 pub use server::{Server, ServerVersion, StartError};
+pub use sim::builder::SimClusterBuilder;
+pub use sim::cluster::SimCluster;

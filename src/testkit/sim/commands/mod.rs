@@ -1,0 +1,41 @@
+//! The commands of the simulated servers, one file a family. Each has its table and its functions.
+
+pub(super) mod acl;
+pub(super) mod arguments;
+pub(super) mod bitmaps;
+pub(super) mod client;
+pub(super) mod client_tracking;
+pub(super) mod cluster;
+mod cluster_nodes;
+mod cluster_slots;
+pub(super) mod config;
+pub(super) mod connection;
+pub(super) mod deadline;
+pub(super) mod dump;
+pub(super) mod expiry;
+pub(super) mod hashes;
+pub(super) mod info;
+pub(super) mod keys;
+pub(super) mod lists;
+pub(super) mod migrate;
+pub(super) mod moving_lists;
+pub(super) mod numbers;
+pub(super) mod object;
+pub(super) mod pubsub;
+pub(super) mod scan;
+pub(super) mod server;
+pub(super) mod set_algebra;
+pub(super) mod set_options;
+pub(super) mod sets;
+pub(super) mod sort;
+pub(super) mod sorted_set_algebra;
+pub(super) mod sorted_set_pops;
+pub(super) mod sorted_set_ranges;
+pub(super) mod sorted_sets;
+pub(super) mod stream_reads;
+pub(super) mod streams;
+pub(super) mod strings;
+pub(super) mod substrings;
+#[cfg(test)]
+pub(super) mod test_line;
+pub(super) mod transactions;

@@ -1,0 +1,24 @@
+//! [`Connector`]: the seam where sockets come from. Only the traits: the vocabulary of those who make connections and
+//! of those who put another network in their place.
+
+use std::fmt;
+use std::io;
+
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::node::NodeAddr;
+
+/// A stream of bytes to one node.
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// Makes the connections of a client; given to [`ClientBuilder::connector`](crate::ClientBuilder::connector) to put
+/// a proxy, another network or a simulated one in place of TCP.
+///
+/// The future may be dropped before it is ready (the connect timeout); nothing may be left behind then.
+pub trait Connector: fmt::Debug + Send + Sync {
+    /// Opens a stream to `node`.
+    fn connect<'a>(&'a self, node: &'a NodeAddr) -> BoxFuture<'a, io::Result<Box<dyn Transport>>>;
+}

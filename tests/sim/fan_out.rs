@@ -1,0 +1,207 @@
+//! Commands over several slots or nodes: split, sent side by side, put together, and truthful about parts.
+
+use std::collections::BTreeSet;
+
+use keyslot::testkit::sim::{Fault, FaultKind, SimCluster};
+use keyslot::{Command, Commands, ErrorKind, Outcome, Target, Value};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{
+    MS, SECOND, another, connect, key_of, keys_of, owner, primaries, received_by_all, slot, soon, three,
+};
+
+/// `count` keys of each node, mixed.
+fn mixed(cluster: &SimCluster, count: usize) -> Vec<String> {
+    let by_node: Vec<Vec<String>> =
+        primaries(cluster).iter().map(|node| keys_of(cluster, node, "k", count)).collect();
+    (0..count).flat_map(|place| by_node.iter().map(move |keys| keys[place].clone())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_keys_are_written_and_read_in_their_order() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 100);
+    client.mset(keys.iter().map(|key| (key, format!("value of {key}")))).await.unwrap();
+    let values: Vec<String> = client.mget(&keys).await.unwrap();
+    for (key, value) in keys.iter().zip(values) {
+        assert_eq!(value, format!("value of {key}"));
+        assert_eq!(cluster.ledger().with_key(key).count(), 2);
+        assert!(cluster.ledger().with_key(key).all(|effect| effect.node == owner(&cluster, key)));
+    }
+    // No part names keys of two slots, which a server would refuse.
+    for effect in cluster.ledger().iter().filter(|effect| effect.line().starts_with("MGET")) {
+        let slots: BTreeSet<u16> =
+            effect.command.iter().skip(1).map(|key| keyslot::Slot::of_key(key).get()).collect();
+        assert_eq!(slots.len(), 1);
+    }
+    assert_eq!(client.stats().moved, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_named_twice_is_answered_twice_and_the_last_value_wins() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    client.mset([("a", "1"), ("b", "2"), ("a", "3")]).await.unwrap();
+    let values: Vec<i64> = client.mget(["a", "b", "a", "b"]).await.unwrap();
+    assert_eq!(values, [3, 2, 3, 2]);
+    assert_eq!(client.exists(["a", "a", "none", "b"]).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_of_all_nodes_are_added() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 20);
+    client.mset(keys.iter().map(|key| (key, "1"))).await.unwrap();
+    assert_eq!(client.exists(&keys).await.unwrap(), 60);
+    assert_eq!(client.touch(&keys).await.unwrap(), 60);
+    assert_eq!(client.execute::<u64>(Command::new("DBSIZE")).await.unwrap(), 60);
+    assert_eq!(client.del(keys[..30].to_vec()).await.unwrap(), 30);
+    assert_eq!(client.unlink(&keys).await.unwrap(), 30);
+    assert_eq!(client.execute::<u64>(Command::new("DBSIZE")).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_concerns_all_primaries_goes_once_to_each_and_to_no_replica() {
+    let cluster = SimCluster::builder().primaries(4).replicas(1).start_in_memory().unwrap();
+    let client = connect(&cluster).await;
+    let keys: Vec<String> = primaries(&cluster).iter().map(|node| key_of(&cluster, node, "k")).collect();
+    for key in &keys {
+        client.set(key, "1").await.unwrap();
+    }
+    let mut found: Vec<String> = client.keys("*").await.unwrap();
+    found.sort_unstable();
+    let mut wanted = keys.clone();
+    wanted.sort_unstable();
+    assert_eq!(found, wanted);
+    client.execute::<()>(Command::new("FLUSHALL")).await.unwrap();
+    let primaries = primaries(&cluster);
+    for node in cluster.nodes() {
+        let wanted = u64::from(primaries.contains(&node));
+        assert_eq!(
+            (cluster.received(&node, "KEYS"), cluster.received(&node, "FLUSHALL")),
+            (wanted, wanted),
+            "{node}"
+        );
+    }
+    assert_eq!(client.exists(&keys).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_goes_where_it_is_told_to() {
+    let cluster = SimCluster::builder().primaries(3).replicas(1).start_in_memory().unwrap();
+    let client = connect(&cluster).await;
+    // Replicas are known when they have something: a fresh one is not listed.
+    for node in primaries(&cluster) {
+        client.set(key_of(&cluster, &node, "k"), "1").await.unwrap();
+    }
+    sleep(60 * SECOND).await;
+    client.execute::<Value>(Command::new("PING").to(Target::AllNodes)).await.unwrap();
+    assert_eq!(received_by_all(&cluster, "PING"), 6);
+    client.execute::<Value>(Command::new("PING").to(Target::AllPrimaries)).await.unwrap();
+    assert_eq!(received_by_all(&cluster, "PING"), 9);
+    let node = cluster.nodes()[4].clone();
+    client.execute::<Value>(Command::new("PING").to(Target::Node(node.clone()))).await.unwrap();
+    assert_eq!((received_by_all(&cluster, "PING"), cluster.received(&node, "PING")), (10, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_run_side_by_side() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 3);
+    cluster.inject(Fault::new(FaultKind::DelayReply(SECOND)).command("MGET").times(9));
+    let begin = Instant::now();
+    let values: Vec<Option<String>> = client.mget(&keys).await.unwrap();
+    assert_eq!(values, vec![None; 9]);
+    assert_eq!(begin.elapsed(), SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_part_that_was_redirected_goes_again() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 5);
+    let moving = keys[0].clone();
+    let to = another(&cluster, &moving);
+    cluster.move_slot(slot(&moving), &to).unwrap();
+    client.mset(keys.iter().map(|key| (key, "1"))).await.unwrap();
+    for key in &keys {
+        assert_eq!(cluster.ledger().with_key(key).count(), 1, "{key}");
+    }
+    assert_eq!(received_by_all(&cluster, "MSET"), 15 + 1);
+    assert_eq!(client.stats().moved, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_survives_the_loss_of_parts_and_a_write_tells_how_many_failed() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 5);
+    client.mset(keys.iter().map(|key| (key, "1"))).await.unwrap();
+    let node = owner(&cluster, &keys[0]);
+    cluster.inject(Fault::new(FaultKind::CloseBefore).node(&node).command("MGET").skip(2).times(1));
+    let values: Vec<i64> = client.mget(&keys).await.unwrap();
+    assert_eq!(values, [1; 15]);
+
+    cluster.inject(Fault::new(FaultKind::CloseBefore).node(&node).command("DEL").skip(2).times(1));
+    let error = client.del(&keys).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::MaybeExecuted));
+    assert!(error.to_string().contains("3 of its 15 parts failed"), "{error}");
+    let deleted = keys.iter().filter(|key| cluster.ledger().count(&format!("DEL {key}")) == 1).count();
+    assert_eq!(deleted, 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_which_every_part_was_refused_is_rejected() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 2);
+    cluster.inject(Fault::new(FaultKind::Error("OOM no room".to_owned())).command("MSET"));
+    let error = client.mset(keys.iter().map(|key| (key, "1"))).await.unwrap_err();
+    assert_eq!((error.code(), error.outcome()), (Some("OOM"), Outcome::Rejected));
+    assert_eq!(cluster.ledger().iter().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_split_is_refused_before_it_is_sent() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 1);
+    for name in ["MSETNX", "SUNIONSTORE", "RENAME"] {
+        let mut command = Command::new(name);
+        for key in &keys[..2] {
+            command = command.key(key);
+            if name == "MSETNX" {
+                command = command.arg("1");
+            }
+        }
+        let error = client.execute::<Value>(command).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::CrossSlot, Outcome::Rejected), "{name}");
+        assert_eq!(received_by_all(&cluster, name), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_keys_over_a_hundred_nodes_take_one_round_trip() {
+    let cluster = SimCluster::builder().primaries(100).start_in_memory().unwrap();
+    let client = connect(&cluster).await;
+    let keys: Vec<String> = (0..10_000).map(|number| format!("key:{number}")).collect();
+    let begin = Instant::now();
+    soon(client.mset(keys.iter().map(|key| (key, key)))).await.unwrap();
+    let values: Vec<String> = soon(client.mget(&keys)).await.unwrap();
+    assert_eq!(values, keys);
+    assert!(begin.elapsed() <= MS, "{:?}", begin.elapsed());
+    assert!(cluster.nodes().iter().all(|node| cluster.connections_accepted(node) == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_of_keys_is_refused_and_not_sent() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let none: [&str; 0] = [];
+    let error = client.mget::<Vec<Value>>(none).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Rejected);
+    assert_eq!(cluster.ledger().iter().count(), 0);
+}

@@ -1,0 +1,50 @@
+//! Scenarios on a simulated cluster, in memory and under a paused clock.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests report by panicking, in their helpers too, where clippy.toml does not allow it by itself"
+)]
+
+mod backpressure;
+mod blocking;
+mod cancellation;
+mod cluster_behaviour;
+mod deadlines;
+mod failover;
+mod fan_out;
+mod faults;
+mod isolation;
+mod large;
+mod ledger;
+mod outcomes;
+mod pooling;
+mod redirects;
+mod resharding;
+mod scenarios;
+mod schedules;
+mod sessions;
+mod storm;
+mod support;
+
+use keyslot::testkit::sim::SimCluster;
+use keyslot::{Client, Commands};
+
+#[tokio::test(start_paused = true)]
+async fn a_client_reads_what_it_wrote() {
+    let cluster = SimCluster::builder().start_in_memory().unwrap();
+    let client =
+        Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await.unwrap();
+    client.set("user:1", "Ann").await.unwrap();
+    assert_eq!(client.get::<String>("user:1").await.unwrap(), "Ann");
+    assert_eq!(cluster.ledger().count("SET user:1 Ann"), 1);
+}
+
+#[tokio::test]
+async fn the_same_holds_on_real_sockets() {
+    let cluster = SimCluster::builder().start().await.unwrap();
+    let client = Client::connect(cluster.url()).await.unwrap();
+    client.set("user:1", "Ann").await.unwrap();
+    assert_eq!(client.get::<String>("user:1").await.unwrap(), "Ann");
+}
