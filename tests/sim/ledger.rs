@@ -209,3 +209,14 @@ async fn until_waits_for_what_the_test_wants_to_see() {
     assert_eq!(cluster.ledger().count("SET k 5"), 0);
     task.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_an_effect_and_what_the_test_asks_is_no_connection() {
+    let cluster = three();
+    let node = owner(&cluster, "k");
+    Wire::open(&cluster, &node).await.asks("PUBLISH news hello", ":0\r\n").await;
+    assert_eq!(cluster.ledger().count("PUBLISH news hello"), 1);
+    assert!(cluster.ledger().iter().all(|effect| !effect.changed), "no data were changed");
+    assert_eq!(cluster.ask(&node, ["PING"]).unwrap(), Value::Simple("PONG".into()));
+    assert_eq!((cluster.connections_accepted(&node), cluster.received(&node, "PING")), (1, 0));
+}

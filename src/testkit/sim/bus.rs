@@ -10,7 +10,6 @@ use crate::testkit::sim::copying;
 use crate::testkit::sim::dispatch;
 use crate::testkit::sim::error::SimError;
 use crate::testkit::sim::failover;
-use crate::testkit::sim::fault::{Fault, FaultId};
 use crate::testkit::sim::gossip;
 use crate::testkit::sim::presence;
 use crate::testkit::sim::script::Step;
@@ -64,14 +63,4 @@ pub(super) fn perform(world: &mut World, step: &Step) -> Result<(), SimError> {
     dispatch::settle_others(world);
     world.activity.notify_waiters();
     done
-}
-
-/// Puts a fault in force.
-pub(super) fn inject(world: &mut World, fault: Fault) -> FaultId {
-    world.inject(fault)
-}
-
-/// Takes a fault out of force.
-pub(super) fn lift(world: &mut World, fault: FaultId) {
-    world.faults.lift(fault);
 }

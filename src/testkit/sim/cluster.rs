@@ -210,12 +210,12 @@ impl SimCluster {
 
     /// Makes something go wrong from now on.
     pub fn inject(&self, fault: Fault) -> FaultId {
-        bus::inject(&mut lock(&self.simulation.world), fault)
+        lock(&self.simulation.world).inject(fault)
     }
 
     /// Ends a fault. A connection that it has made slow or silent stays so.
     pub fn lift(&self, fault: FaultId) {
-        bus::lift(&mut lock(&self.simulation.world), fault);
+        lock(&self.simulation.world).faults.lift(fault);
     }
 
     /// What took effect so far.

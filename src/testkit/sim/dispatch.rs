@@ -114,7 +114,7 @@ fn is_paused(world: &World, id: SessionId, args: &[Bytes]) -> bool {
     }
     let changes = |args: &[Bytes]| {
         let found = table::find(args, node.profile);
-        matches!(found, Found::Command(spec) if spec.is("write") || matches!(spec.name, "publish" | "spublish"))
+        matches!(found, Found::Command(spec) if spec.has_effect())
     };
     let is_exec = args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"exec"));
     let would_change = match &session.transaction {
@@ -306,7 +306,7 @@ fn run(
     };
     if let Ok(Answer::Reply(reply)) = &answered
         && !reply.is_error()
-        && (spec.is("write") || spec.is("readonly"))
+        && (spec.has_effect() || spec.is("readonly"))
     {
         let changed = world.node(node).keys.noted() > before;
         world.note_effect(node, session.id, args, changed);
@@ -353,8 +353,7 @@ fn exec(world: &mut World, session: &mut Session, node: NodeIndex) -> Answered {
 }
 
 /// Tells everyone whom the changes concern, until nothing changes any more: replicas, watchers, tracking and waiting
-/// connections.
-/// `writer` is who made them, if it was a connection.
+/// connections. `writer` is who made them, if it was a connection.
 pub(super) fn settle(world: &mut World, node: NodeIndex, writer: Option<SessionId>) {
     loop {
         let changes = world.node_mut(node).keys.take_changes();

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::node::NodeAddr;
 
-/// One command that a node has executed.
+/// One command that a node has executed, of those that read or write keys or publish a message; the others are counted
+/// by [`SimCluster::received`](super::SimCluster::received).
 ///
 /// Commands that were refused are not in the ledger: redirects, wrong arguments, a wrong type, an aborted
 /// transaction. The commands of a transaction are there one by one, from the moment of `EXEC`; a blocking command from

@@ -96,6 +96,7 @@ fn knock(world: &mut World, at: NodeIndex) -> Door {
         Some(FaultKind::AnswerAs(other)) => world.node_at(&other).unwrap_or(at),
         Some(_) | None => at,
     };
+    world.node_mut(served_by).connections_accepted += 1;
     Door::Opened(world.open(served_by))
 }
 

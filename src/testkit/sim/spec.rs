@@ -169,6 +169,11 @@ impl Spec {
         self
     }
 
+    /// Whether others can notice that it was executed: it writes, or sends a message.
+    pub(super) fn has_effect(&self) -> bool {
+        self.is("write") || matches!(self.name, "publish" | "spublish")
+    }
+
     pub(super) fn is(&self, flag: &str) -> bool {
         self.flags.split(' ').any(|known| known == flag)
     }

@@ -121,7 +121,6 @@ impl World {
         let id = SessionId(self.last_session);
         let mut session = Session::new(id, node);
         let node = self.node_mut(node);
-        node.connections_accepted += 1;
         if node.password.is_none() {
             session.user = Some("default".to_owned());
         }

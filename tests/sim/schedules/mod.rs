@@ -4,8 +4,13 @@
 //! in the ledger exactly once, one that was not sent not at all, one that may have been executed at most once; and
 //! replies belong to their commands, because each value carries its key.
 //!
-//! A schedule comes from one number. `KEYSLOT_SCHEDULES=100000` runs so many instead of a thousand;
-//! `KEYSLOT_SCHEDULE=1234` runs that one alone, with its shrunk form and the ledger if it fails.
+//! A schedule comes from one number. `KEYSLOT_SCHEDULE=1234` runs that one alone, with its shrunk form
+//! and the effects in question if it fails. A hundred thousand take most of an hour on two cores, so they are run without
+//! the runner that ends a test after five minutes:
+//!
+//! ```text
+//! KEYSLOT_SCHEDULES=100000 cargo test --test sim tells_the_truth
+//! ```
 
 mod plan;
 mod run;
@@ -95,7 +100,7 @@ fn check(number: u64) {
     match result {
         Err(TestError::Fail(why, schedule)) => panic!(
             "schedule {number}: {why}\n\nIts shortest form that was found:\n{schedule:#?}\n\nAgain: \
-             KEYSLOT_SCHEDULE={number} cargo nextest run --test sim -E 'test(tells_the_truth)'"
+             KEYSLOT_SCHEDULE={number} cargo test --test sim tells_the_truth"
         ),
         // A run depends on nothing but its schedule.
         Ok(_) | Err(TestError::Abort(_)) => panic!("schedule {number} failed once and not again: {first}"),
