@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
@@ -265,7 +265,8 @@ impl<'a> Conversation<'a> {
             if let Some(clock) = &mut self.clock {
                 clock.heard = true;
             }
-            while let Some(value) = decoder.decode(incoming).map_err(LossCause::NotResp)? {
+            let mut at = 0;
+            while let Some(value) = decoder.next(incoming, &mut at).map_err(LossCause::NotResp)? {
                 if matches!(value, Value::Push(_)) {
                     continue;
                 }
@@ -290,6 +291,7 @@ impl<'a> Conversation<'a> {
                     Answered::Wholly | Answered::OutOfStep => return Err(LossCause::Unexpected),
                 }
             }
+            incoming.advance(at);
         }
     }
 
