@@ -23,11 +23,8 @@ use crate::connection::queue::{LinkShared, QueueState};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 
-/// How much room a read has at least.
+/// How much room a read has at least, unless a large string is read to its end.
 const READ: usize = 16 << 10;
-
-/// A read buffer that a large reply has made larger than this is given back.
-const KEEP: usize = 256 << 10;
 
 /// Parts that one system call writes.
 const SLICES: usize = 32;
@@ -248,14 +245,8 @@ impl<'a> Conversation<'a> {
     fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
         loop {
             let Connection { stream, decoder, incoming } = &mut self.connection;
-            incoming.reserve(decoder.missing_bytes(incoming.len()).clamp(READ, KEEP));
-            let received = match pin!(stream.read_buf(incoming)).poll(cx) {
-                Poll::Pending => {
-                    if incoming.is_empty() && incoming.capacity() > KEEP {
-                        *incoming = BytesMut::new();
-                    }
-                    return Ok(());
-                }
+            let received = match pin!(stream.read_buf(&mut decoder.room(incoming, READ))).poll(cx) {
+                Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(received)) => received,
                 Poll::Ready(Err(error)) => return Err(LossCause::Io(Arc::new(error))),
             };

@@ -6,10 +6,11 @@
 //! pass without touching any of this state; what is incomplete, rare or wrong goes the thorough way, token by token.
 //! `redis-protocol` reads the rarer scalars of RESP3 and is the oracle of this file's property tests.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr;
 
 use crate::protocol::decode_error::{DecodeError, MAX_DEPTH, MAX_LINE};
+use crate::protocol::long_string::{LONG, LongString, Room};
 use crate::protocol::scalar::{by_library, common, integer};
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
@@ -22,7 +23,7 @@ const TRUSTED_CAPACITY: usize = 1024;
 pub(crate) struct Decoder {
     open: Vec<Aggregate>,
     /// A string whose header is read and whose bytes have not all arrived.
-    string: Option<(StringKind, usize)>,
+    string: Option<Begun>,
     /// Bytes of the buffer that are known to hold no line end.
     scanned: usize,
     /// Memory of the reply so far, against `max_reply`; 0 between two replies, and only there.
@@ -52,6 +53,14 @@ enum StringKind {
     Bulk,
     Error,
     Verbatim,
+}
+
+#[derive(Debug)]
+struct Begun {
+    kind: StringKind,
+    length: usize,
+    /// Where its bytes are collected if they are many; those of others wait in the buffer.
+    long: Option<LongString>,
 }
 
 /// What one step took from the bytes.
@@ -152,15 +161,25 @@ impl Decoder {
         Ok(())
     }
 
-    /// How many bytes are certainly still to come of a string that has begun; for sizing the read buffer.
-    pub(crate) fn missing_bytes(&self, buffered: usize) -> usize {
-        self.string.map_or(0, |(_, length)| length.saturating_add(2).saturating_sub(buffered))
+    /// Where the bytes that come next go: into a large string that is incomplete, else behind `buffer`, which has room for
+    /// `at_least` so many then.
+    ///
+    /// To be asked for after [`decode`](Self::decode) has found no whole reply in `buffer`.
+    pub(crate) fn room<'a>(&'a mut self, buffer: &'a mut BytesMut, at_least: usize) -> Room<'a> {
+        match &mut self.string {
+            // Bytes that are still in the buffer come first.
+            Some(Begun { long: Some(long), .. }) if buffer.is_empty() && long.missing() > 0 => long.room(),
+            Some(_) | None => {
+                buffer.reserve(at_least);
+                (buffer as &mut (dyn BufMut + Send)).limit(usize::MAX)
+            }
+        }
     }
 
     /// The token at the front of `rest`; moves `at` by its length.
     fn token(&mut self, rest: &[u8], at: &mut usize) -> Result<Option<Token>, DecodeError> {
-        if let Some((kind, length)) = self.string {
-            return Ok(self.string_body(rest, at, kind, length)?.map(Token::Value));
+        if let Some(begun) = self.string.take() {
+            return Ok(self.string_body(rest, at, begun)?.map(Token::Value));
         }
         let Some(line_length) = self.find_line(rest)? else { return Ok(None) };
         self.spend(size_of::<Value>())?;
@@ -241,37 +260,44 @@ impl Decoder {
         };
         self.spend(length)?;
         *at += header;
-        self.string = Some((kind, length));
         let body = rest.get(header..).unwrap_or_default();
-        Ok(self.string_body(body, at, kind, length)?.map(Token::Value))
+        let long = (length >= LONG && body.len() < length).then(|| LongString::new(length));
+        Ok(self.string_body(body, at, Begun { kind, length, long })?.map(Token::Value))
     }
 
     fn string_body(
         &mut self,
         rest: &[u8],
         at: &mut usize,
-        kind: StringKind,
-        length: usize,
+        mut begun: Begun,
     ) -> Result<Option<Value>, DecodeError> {
-        let Some(end) = rest.get(length..length.saturating_add(2)) else { return Ok(None) };
+        let (short, end) = match &mut begun.long {
+            Some(long) => {
+                let taken = long.take_from(rest);
+                *at += taken;
+                (None, rest.get(taken..).filter(|_| long.missing() == 0))
+            }
+            None => (rest.get(..begun.length), rest.get(begun.length..)),
+        };
+        let Some(end) = end.and_then(<[u8]>::first_chunk::<2>) else {
+            self.string = Some(begun);
+            return Ok(None);
+        };
         if end != b"\r\n" {
             return Err(DecodeError::BadStringEnd);
         }
-        let bytes = rest.get(..length).unwrap_or_default();
-        let value = match kind {
-            // A copy of its own: a small reply that is kept must not hold the whole read buffer.
-            StringKind::Bulk => Value::Bulk(Bytes::copy_from_slice(bytes)),
+        let short = short.unwrap_or_default();
+        *at += short.len() + 2;
+        let long = begun.long.map(LongString::into_bytes);
+        let bytes = long.as_deref().unwrap_or(short);
+        Ok(Some(match begun.kind {
+            StringKind::Bulk => Value::Bulk(own(long, short, 0)),
             StringKind::Error => Value::Error(self.error(bytes)?),
-            StringKind::Verbatim => match (bytes.first_chunk::<3>(), bytes.get(3), bytes.get(4..)) {
-                (Some(format), Some(b':'), Some(text)) => {
-                    Value::Verbatim { format: *format, text: Bytes::copy_from_slice(text) }
-                }
+            StringKind::Verbatim => match (bytes.first_chunk::<3>().copied(), bytes.get(3)) {
+                (Some(format), Some(b':')) => Value::Verbatim { format, text: own(long, short, 4) },
                 _other_shape => return Err(DecodeError::malformed("verbatim text", bytes)),
             },
-        };
-        *at += length + 2;
-        self.string = None;
-        Ok(Some(value))
+        }))
     }
 
     /// Its bytes are counted already; each that is not UTF-8 becomes three.
@@ -312,6 +338,18 @@ impl AggregateKind {
     }
 }
 
+/// What stands in a string behind its first `from` bytes. A short one is copied, as it must not hold the whole read
+/// buffer when it is kept.
+fn own(long: Option<Bytes>, short: &[u8], from: usize) -> Bytes {
+    match long {
+        Some(mut long) => {
+            long.advance(from);
+            long
+        }
+        None => Bytes::copy_from_slice(short.get(from..).unwrap_or_default()),
+    }
+}
+
 fn aggregate(kind: AggregateKind, line: &[u8]) -> Result<Token, DecodeError> {
     let declared = integer(line)?;
     let bad_count = || DecodeError::malformed("element count", line);
@@ -336,7 +374,7 @@ fn aggregate(kind: AggregateKind, line: &[u8]) -> Result<Token, DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::{Bytes, BytesMut};
+    use bytes::{BufMut, Bytes, BytesMut};
     use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use redis_protocol::resp2::encode as resp2;
     use redis_protocol::resp2::types::OwnedFrame as Frame2;
@@ -345,18 +383,20 @@ mod tests {
 
     use super::{Decoder, TRUSTED_CAPACITY};
     use crate::protocol::decode_error::{DecodeError, MAX_DEPTH, MAX_LINE};
+    use crate::protocol::long_string::{LONG, TRUSTED};
     use crate::protocol::server_error::ServerError;
     use crate::protocol::value::Value;
 
-    /// All replies of `bytes`, which arrive in pieces of these sizes, over and over.
+    /// All replies of `bytes`, which arrive in pieces of these sizes, over and over, where the decoder wants them.
     fn decode_in(bytes: &[u8], sizes: &[usize]) -> Result<Vec<Value>, DecodeError> {
         let mut decoder = Decoder::new(usize::MAX);
         let mut buffer = BytesMut::new();
         let mut values = Vec::new();
         let mut rest = bytes;
         for size in sizes.iter().cycle() {
-            let (piece, later) = rest.split_at((*size).min(rest.len()));
-            buffer.extend_from_slice(piece);
+            let mut room = decoder.room(&mut buffer, (*size).min(rest.len()));
+            let (piece, later) = rest.split_at((*size).min(rest.len()).min(room.remaining_mut()));
+            room.put_slice(piece);
             rest = later;
             while let Some(value) = decoder.decode(&mut buffer)? {
                 values.push(value);
@@ -370,6 +410,13 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
         decode_in(bytes, &[usize::MAX])
+    }
+
+    #[track_caller]
+    fn one_in(bytes: &[u8], sizes: &[usize]) -> Value {
+        let mut values = decode_in(bytes, sizes).unwrap();
+        assert_eq!(values.len(), 1, "{values:?}");
+        values.pop().unwrap()
     }
 
     #[track_caller]
@@ -401,7 +448,13 @@ mod tests {
 
     fn blob() -> impl Strategy<Value = Vec<u8>> {
         let short = prop::collection::vec(any::<u8>(), 0..40);
-        prop_oneof![short, Just(b"\r\n".to_vec()), Just(b"$3\r\nfoo\r\n".to_vec()), Just(vec![b'\r'; 300])]
+        prop_oneof![
+            16 => short,
+            4 => Just(b"\r\n".to_vec()),
+            4 => Just(b"$3\r\nfoo\r\n".to_vec()),
+            4 => Just(vec![b'\r'; 300]),
+            1 => (LONG - 2..LONG + 6).prop_map(|length| vec![b'\n'; length]),
+        ]
     }
 
     fn scalar2() -> impl Strategy<Value = Sent<Frame2>> {
@@ -739,7 +792,7 @@ mod tests {
             let mut buffer = BytesMut::from(format!("{header}abc").as_bytes());
             assert_eq!(decoder.decode(&mut buffer), Ok(None), "{header:?}");
             assert!(buffer.capacity() < 1024);
-            assert!(decoder.missing_bytes(buffer.len()) > 1 << 60);
+            assert_eq!(decoder.room(&mut buffer, 1).remaining_mut(), TRUSTED - 3);
             assert_eq!(
                 Decoder::new(1 << 30).decode(&mut BytesMut::from(header)),
                 Err(DecodeError::TooLarge(1 << 30))
@@ -758,6 +811,35 @@ mod tests {
                 Err(DecodeError::TooLarge(1 << 30))
             );
         }
+    }
+
+    #[test]
+    fn a_large_string_has_the_buffer_for_itself_that_it_arrives_in() {
+        for (kind, begins) in [("$", ""), ("=", "txt:"), ("!", "ERR ")] {
+            let text = format!("{begins}{}", "x".repeat(3 * LONG));
+            let bytes = format!("*2\r\n{kind}{}\r\n{text}\r\n:7\r\n", text.len()).into_bytes();
+            let whole = one_in(&bytes, &[usize::MAX]);
+            for sizes in [&[1][..], &[LONG], &[40, 1, 65_536], &[3 * LONG + 16, 1]] {
+                assert_eq!(one_in(&bytes, sizes), whole, "{kind} in pieces of {sizes:?}");
+            }
+        }
+        let mut decoder = Decoder::new(usize::MAX);
+        let mut buffer = BytesMut::from(format!("${}\r\nab", LONG).as_str());
+        assert_eq!(decoder.decode(&mut buffer), Ok(None));
+        let mut room = decoder.room(&mut buffer, 100);
+        assert_eq!(room.remaining_mut(), LONG - 2);
+        let place = room.chunk_mut().as_mut_ptr();
+        room.put_bytes(b'c', LONG - 2);
+        assert_eq!(decoder.decode(&mut buffer), Ok(None), "the end of its line is missing");
+        let mut room = decoder.room(&mut buffer, 100);
+        assert!(room.remaining_mut() > LONG);
+        room.put_slice(b"\r\n:1\r\n");
+        let Ok(Some(Value::Bulk(value))) = decoder.decode(&mut buffer) else { panic!() };
+        assert_eq!(value.len(), LONG);
+        assert_eq!(value[2..].as_ptr(), place.cast_const(), "it was moved once more");
+        assert_eq!(decoder.decode(&mut buffer), Ok(Some(Value::Int(1))));
+        let mut buffer = BytesMut::from(format!("${LONG}\r\n{}", "x".repeat(LONG + 2)).as_str());
+        assert_eq!(Decoder::new(usize::MAX).decode(&mut buffer), Err(DecodeError::BadStringEnd));
     }
 
     #[test]
@@ -928,7 +1010,8 @@ mod tests {
         let mut buffer = BytesMut::from(&b"$1000000\r\n"[..]);
         for piece in 0..1000 {
             assert_eq!(decoder.decode(&mut buffer), Ok(None));
-            assert_eq!(decoder.missing_bytes(buffer.len()), 1_000_002 - piece * 7);
+            assert!(buffer.is_empty());
+            assert_eq!(decoder.room(&mut buffer, 1).remaining_mut(), 1_000_000 - piece * 7);
             buffer.extend_from_slice(b"\r\nseven");
         }
     }
