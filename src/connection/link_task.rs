@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
@@ -24,11 +24,8 @@ use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 
-/// How much room a read has at least.
+/// How much room a read has at least, unless a large string is read to its end.
 const READ: usize = 16 << 10;
-
-/// A read buffer that a large reply has made larger than this is given back.
-const KEEP: usize = 256 << 10;
 
 /// Parts that one system call writes.
 const SLICES: usize = 32;
@@ -257,14 +254,8 @@ impl<'a> Conversation<'a> {
     fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
         loop {
             let Connection { stream, decoder, incoming } = &mut self.connection;
-            incoming.reserve(decoder.missing_bytes(incoming.len()).clamp(READ, KEEP));
-            let received = match pin!(stream.read_buf(incoming)).poll(cx) {
-                Poll::Pending => {
-                    if incoming.is_empty() && incoming.capacity() > KEEP {
-                        *incoming = BytesMut::new();
-                    }
-                    return Ok(());
-                }
+            let received = match pin!(stream.read_buf(&mut decoder.room(incoming, READ))).poll(cx) {
+                Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(received)) => received,
                 Poll::Ready(Err(error)) => return Err(LossCause::Io(Arc::new(error))),
             };
@@ -274,7 +265,8 @@ impl<'a> Conversation<'a> {
             if let Some(clock) = &mut self.clock {
                 clock.heard = true;
             }
-            while let Some(value) = decoder.decode(incoming).map_err(LossCause::NotResp)? {
+            let mut at = 0;
+            while let Some(value) = decoder.next(incoming, &mut at).map_err(LossCause::NotResp)? {
                 if matches!(value, Value::Push(_)) {
                     continue;
                 }
@@ -299,6 +291,7 @@ impl<'a> Conversation<'a> {
                     Answered::Wholly | Answered::OutOfStep => return Err(LossCause::Unexpected),
                 }
             }
+            incoming.advance(at);
             self.shared.deliver(&mut self.answers);
         }
     }
