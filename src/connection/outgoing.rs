@@ -196,6 +196,11 @@ impl Outgoing {
         self.entries.is_empty()
     }
 
+    /// How many units are to be written.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Appends one unit. `entry` says its length and who waits for it.
     pub(super) fn push<'a>(&mut self, pieces: impl IntoIterator<Item = Piece<'a>>, entry: Entry) {
         for piece in pieces {
