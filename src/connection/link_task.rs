@@ -20,6 +20,7 @@ use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::outgoing::{Answered, Entry, Outgoing, expire, first_deadline};
 use crate::connection::queue::{LinkShared, QueueState};
+use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 
@@ -50,15 +51,17 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>) {
             }
             Err(error) => {
                 let cause = LossCause::Connect(error.clone());
+                let mut answers = Answers::default();
                 let freed = {
                     let mut queue = shared.lock();
                     // The handle may have closed it meanwhile, and that is for good.
                     if matches!(queue.state, QueueState::Open) {
                         queue.state = QueueState::Down(error);
                     }
-                    queue.outgoing.fail_all(&cause)
+                    queue.outgoing.fail_all(&cause, &mut answers)
                 };
                 shared.budget.give_back(freed);
+                shared.deliver(&mut answers);
                 context.observer.troubled(&shared.node);
                 sleep(backoff(failures)).await;
                 failures += 1;
@@ -112,19 +115,21 @@ async fn open_while_queue_expires(
         if let Ok(result) = timeout(look, &mut opening).await {
             return result;
         }
+        let mut answers = Answers::default();
         let freed = {
             let mut queue = shared.lock();
-            queue.outgoing.expire(Instant::now());
-            queue.outgoing.cut_abandoned()
+            queue.outgoing.expire(Instant::now(), &mut answers);
+            queue.cut_abandoned()
         };
         shared.budget.give_back(freed);
+        shared.deliver(&mut answers);
     }
 }
 
 async fn until_wanted(shared: &LinkShared) {
     poll_fn(|cx| {
         let mut queue = shared.lock();
-        let freed = if std::mem::take(&mut queue.abandoned) { queue.outgoing.cut_abandoned() } else { 0 };
+        let freed = if std::mem::take(&mut queue.abandoned) { queue.cut_abandoned() } else { 0 };
         let is_wanted = !queue.outgoing.is_empty();
         if !is_wanted {
             queue.sleeper = Some(cx.waker().clone());
@@ -150,6 +155,8 @@ struct Conversation<'a> {
     writing: Outgoing,
     /// Written, not answered.
     in_flight: VecDeque<Entry>,
+    /// Read, not handed over.
+    answers: Answers,
     /// Has gone to the back of the run queue since something was enqueued.
     has_yielded: bool,
     clock: Option<Clock>,
@@ -183,6 +190,7 @@ impl<'a> Conversation<'a> {
             connection,
             writing: Outgoing::default(),
             in_flight: VecDeque::new(),
+            answers: Answers::default(),
             has_yielded: false,
             clock: watches_the_clock.then(Clock::new),
             clock_wanted: false,
@@ -199,6 +207,7 @@ impl<'a> Conversation<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LossCause> {
         let mut freed = 0;
         let ended = self.poll_parts(cx, &mut freed);
+        self.shared.deliver(&mut self.answers);
         if freed > 0 {
             self.shared.budget.give_back(freed);
         }
@@ -273,7 +282,7 @@ impl<'a> Conversation<'a> {
                     // An exclusive connection is free for the next caller as soon as this one has its reply.
                     self.shared.lock().unanswered = 0;
                 }
-                match entry.answer(value) {
+                match entry.answer(value, &mut self.answers) {
                     Answered::InPart => {}
                     Answered::Wholly if is_written => {
                         *freed += entry.length();
@@ -283,6 +292,7 @@ impl<'a> Conversation<'a> {
                 }
             }
             incoming.advance(at);
+            self.shared.deliver(&mut self.answers);
         }
     }
 
@@ -292,7 +302,7 @@ impl<'a> Conversation<'a> {
         let mut queue = self.shared.lock();
         queue.unanswered = self.in_flight.len();
         if std::mem::take(&mut queue.abandoned) {
-            *freed += queue.outgoing.cut_abandoned();
+            *freed += queue.cut_abandoned();
         }
         if std::mem::take(&mut queue.clock_wanted) {
             self.clock_wanted = true;
@@ -360,9 +370,8 @@ impl<'a> Conversation<'a> {
         if !std::mem::take(&mut queue.abandoned) {
             return false;
         }
-        *freed += queue.outgoing.cut_abandoned();
-        drop(queue);
-        *freed += self.writing.cut_abandoned();
+        *freed += queue.cut_abandoned();
+        *freed += self.writing.cut_abandoned(&mut queue.waiters);
         true
     }
 
@@ -409,14 +418,14 @@ impl<'a> Conversation<'a> {
     /// Fails what is overdue, and judges the silence.
     fn strike(&mut self, has_rung: bool, freed: &mut usize) -> Result<(), LossCause> {
         let now = Instant::now();
-        expire(&mut self.in_flight, now, Entry::length);
-        if self.writing.expire(now) {
-            *freed += self.writing.cut_abandoned();
-        }
+        expire(&mut self.in_flight, now, Entry::length, &mut self.answers);
         {
             let mut queue = self.shared.lock();
-            if queue.outgoing.expire(now) {
-                *freed += queue.outgoing.cut_abandoned();
+            if self.writing.expire(now, &mut self.answers) {
+                *freed += self.writing.cut_abandoned(&mut queue.waiters);
+            }
+            if queue.outgoing.expire(now, &mut self.answers) {
+                *freed += queue.cut_abandoned();
             }
         }
         let Some(clock) = self.clock.as_mut().filter(|_| has_rung) else { return Ok(()) };
@@ -455,18 +464,20 @@ impl<'a> Conversation<'a> {
         if queue.outgoing.is_empty() {
             queue.outgoing = Outgoing::default();
         }
+        queue.waiters.shrink();
     }
 }
 
 impl Drop for Conversation<'_> {
     fn drop(&mut self) {
-        let mut freed = self.writing.fail_all(&self.cause);
+        let mut freed = self.writing.fail_all(&self.cause, &mut self.answers);
         for mut entry in std::mem::take(&mut self.in_flight) {
             let length = entry.length();
-            entry.fail(self.cause.clone(), length);
+            entry.fail(self.cause.clone(), length, &mut self.answers);
             freed += length;
         }
         self.shared.lock().unanswered = 0;
+        self.shared.deliver(&mut self.answers);
         self.shared.budget.give_back(freed);
     }
 }
