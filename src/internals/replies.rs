@@ -1,6 +1,7 @@
 //! Replies without a link: its decoder and read buffer, fed by hand.
 
-use bytes::{Buf, BytesMut};
+use bytes::buf::Limit;
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::protocol::codec::Decoder;
 use crate::protocol::value::Value;
@@ -21,10 +22,23 @@ impl Default for Replies {
 }
 
 impl Replies {
-    /// Takes bytes as they come from a socket.
-    pub fn receive(&mut self, bytes: &[u8]) {
-        self.buffer.reserve(16 << 10);
-        self.buffer.extend_from_slice(bytes);
+    /// Where the bytes that come next go. To be asked for after [`next_reply`](Self::next_reply) has found none.
+    pub fn room(&mut self) -> Limit<&mut (dyn BufMut + Send)> {
+        self.decoder.room(&mut self.buffer, 16 << 10)
+    }
+
+    /// Takes `bytes` as they come from a socket, `piece` by piece, and hands over the replies.
+    pub fn receive(&mut self, bytes: &[u8], piece: usize, mut reply: impl FnMut(Value)) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let mut room = self.room();
+            let (now, later) = rest.split_at(rest.len().min(piece).min(room.remaining_mut()));
+            room.put_slice(now);
+            rest = later;
+            while let Some(value) = self.next_reply() {
+                reply(value);
+            }
+        }
     }
 
     /// The next whole reply. `None`: more bytes are needed, or there was an error.
