@@ -11,7 +11,7 @@ use memchr::memchr;
 
 use crate::protocol::decode_error::{DecodeError, MAX_DEPTH, MAX_LINE};
 use crate::protocol::long_string::{LONG, LongString, Room};
-use crate::protocol::scalar::{by_library, common, integer};
+use crate::protocol::scalar::{array_header, by_library, common, integer};
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 
@@ -100,11 +100,7 @@ impl Decoder {
 
     fn next_thoroughly(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Value>, DecodeError> {
         loop {
-            if self.string.is_none() {
-                self.take_common(bytes, at);
-            }
-            let rest = bytes.get(*at..).unwrap_or_default();
-            let mut value = match self.token(rest, at)? {
+            let mut value = match self.step(bytes, at)? {
                 None => return Ok(None),
                 Some(Token::Value(value)) => value,
                 Some(Token::Open(kind, 0)) => match kind.close(Vec::new()) {
@@ -134,17 +130,35 @@ impl Decoder {
         }
     }
 
-    /// Takes the common scalars that stand next in an open aggregate, except for the one that closes it.
-    fn take_common(&mut self, bytes: &[u8], at: &mut usize) {
-        let Some(aggregate) = self.open.last_mut() else { return };
-        let mut room = self.max_reply.saturating_sub(self.spent);
-        while aggregate.missing > 1 {
-            let Some(value) = common(bytes, at, &mut room) else { break };
-            aggregate.items.push(value);
-            aggregate.missing -= 1;
-            self.scanned = 0;
+    /// The next token, after those common scalars that only fill an open aggregate.
+    fn step(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Token>, DecodeError> {
+        if self.string.is_none() {
+            let mut room = self.max_reply.saturating_sub(self.spent);
+            let closing = loop {
+                let Some(value) = common(bytes, at, &mut room) else { break None };
+                self.scanned = 0;
+                match self.open.last_mut() {
+                    Some(aggregate) if aggregate.missing > 1 => {
+                        aggregate.items.push(value);
+                        aggregate.missing -= 1;
+                    }
+                    Some(_) | None => break Some(value),
+                }
+            };
+            self.spent = self.max_reply.saturating_sub(room);
+            if let Some(value) = closing {
+                return Ok(Some(Token::Value(value)));
+            }
         }
-        self.spent = self.max_reply.saturating_sub(room);
+        if self.string.is_none()
+            && let Some(count) = array_header(bytes, at)
+        {
+            self.scanned = 0;
+            self.spend(size_of::<Value>())?;
+            return Ok(Some(Token::Open(AggregateKind::Array, count)));
+        }
+        let rest = bytes.get(*at..).unwrap_or_default();
+        self.token(rest, at)
     }
 
     fn open(&mut self, kind: AggregateKind, missing: usize) -> Result<(), DecodeError> {
