@@ -1,8 +1,6 @@
 //! The loop of attempts: the only place where a command is sent again. Single commands, parts of a split, pipelines
 //! and transactions all go through it.
 
-use std::sync::Arc;
-
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
@@ -19,7 +17,7 @@ use crate::node::NodeAddr;
 use crate::protocol::command_spec::Access;
 use crate::protocol::value::Value;
 use crate::routing::gather::Merge;
-use crate::routing::plan::{Part, Place, Plan, plan};
+use crate::routing::plan::{Parts, Place, Plan, Shape, plan};
 
 /// The first attempt of a command, made outside (the fast path), that was not the last.
 #[derive(Debug)]
@@ -57,35 +55,82 @@ pub(crate) async fn execute(
 
 /// Executes commands side by side; each gets its own result, in order.
 pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Deadline) -> Vec<Result<Value>> {
-    let map = Arc::clone(core.routes().map());
-    let plans: Vec<Result<Plan>> = commands.iter().map(|command| plan(command, &map)).collect();
-    let mut jobs = Vec::with_capacity(commands.len());
-    for (command, plan) in commands.iter().zip(&plans) {
-        match plan {
-            Ok(Plan::One(place)) => jobs.push(Job::new(Unit::Command(command), place.clone())),
-            Ok(Plan::Parts { parts, .. }) => {
-                jobs.extend(parts.iter().map(|Part { command: part, place }| {
-                    Job::new(Unit::Command(part.as_ref().unwrap_or(command)), place.clone())
-                }))
-            }
-            Err(_) => {}
-        }
-    }
+    let (plain, specials) = plan_all(core, commands);
+    let mut jobs = weave(plain, &specials);
     run(core, &mut jobs, deadline).await;
     let mut results = jobs.into_iter().map(Job::into_result);
-    let mut merged = Vec::with_capacity(commands.len());
-    for (command, plan) in commands.iter().zip(&plans) {
-        merged.push(match plan {
-            Ok(Plan::One(_)) => results.next().unwrap_or_else(|| Err(Error::closed())),
-            Ok(Plan::Parts { parts, merge }) => {
-                merge_parts(command, merge, results.by_ref().take(parts.len()).collect())
+    if specials.is_empty() {
+        return results.collect();
+    }
+    let mut whole = Vec::with_capacity(commands.len());
+    for Special { place, command, plan } in &specials {
+        whole.extend(results.by_ref().take(place - whole.len()));
+        whole.push(match plan {
+            Ok(parts) => {
+                let of_parts = results.by_ref().take(parts.shape.len()).collect();
+                merge_parts(command, &parts.merge, of_parts)
             }
             Err(refusal) => {
                 Err(refusal.clone().with_command(command.shared_name()).with_slot(command.marked_slot()))
             }
         });
     }
-    merged
+    whole.extend(results);
+    whole
+}
+
+/// A command that does not go to one place as it is.
+struct Special<'a> {
+    /// Its place among the commands.
+    place: usize,
+    command: &'a Command,
+    /// An error if it goes nowhere.
+    plan: Result<Box<Parts<'a>>>,
+}
+
+/// A job for each usual command, and the special ones; both in order.
+fn plan_all<'a>(core: &Core, commands: &'a [Command]) -> (Vec<Job<'a>>, Vec<Special<'a>>) {
+    let routes = core.routes();
+    let mut jobs = Vec::with_capacity(commands.len());
+    let mut specials = Vec::new();
+    for (place, command) in commands.iter().enumerate() {
+        let plan = match plan(command, routes.map()) {
+            Ok(Plan::One(place)) => {
+                jobs.push(Job::new(Unit::Command(command), place));
+                continue;
+            }
+            Ok(Plan::Parts(parts)) => Ok(parts),
+            Err(refusal) => Err(refusal),
+        };
+        specials.push(Special { place, command, plan });
+    }
+    (jobs, specials)
+}
+
+/// Puts the jobs of each special command between those of the commands before and behind it.
+fn weave<'a>(plain: Vec<Job<'a>>, specials: &'a [Special<'a>]) -> Vec<Job<'a>> {
+    if specials.is_empty() {
+        return plain;
+    }
+    let parts = specials.iter().filter_map(|special| special.plan.as_ref().ok());
+    let mut jobs = Vec::with_capacity(plain.len() + parts.map(|parts| parts.shape.len()).sum::<usize>());
+    let mut plain = plain.into_iter();
+    let mut from = 0;
+    for Special { place, command, plan } in specials {
+        jobs.extend(plain.by_ref().take(place - from));
+        from = place + 1;
+        match plan.as_ref().map(|parts| &parts.shape) {
+            Ok(Shape::Copies(places)) => {
+                jobs.extend(places.iter().map(|place| Job::new(Unit::Command(command), place.clone())))
+            }
+            Ok(Shape::BySlot(cut)) => {
+                jobs.extend(cut.parts().map(|(slot, part)| Job::new(Unit::Part(part), Place::Slot(slot))))
+            }
+            Err(_) => {}
+        }
+    }
+    jobs.extend(plain);
+    jobs
 }
 
 /// Executes `commands`, which are all in the slot of `place`, as one transaction.
@@ -120,8 +165,7 @@ fn merge_parts(command: &Command, merge: &Merge, parts: Vec<Result<Value>>) -> R
         | Merge::ByNode(_) => failed == 0,
     };
     if enough {
-        let replies = parts.into_iter().filter_map(Result::ok).collect();
-        return merge.merge(replies).ok_or_else(|| {
+        return merge.merge(parts.into_iter().filter_map(Result::ok)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Protocol,
                 Outcome::MaybeExecuted,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::command::Command;
+use crate::command::cut::Part;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::connection::unit::Piece;
 use crate::error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 use crate::node::NodeAddr;
-use crate::protocol::command_spec::BlockTimeout;
 use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::protocol::value::Value;
 use crate::routing::plan::{Place, TRANSACTION};
@@ -28,6 +28,8 @@ const HOPS_AT_ONCE: u32 = 3;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit<'a> {
     Command(&'a Command),
+    /// What one slot gets of a command.
+    Part(Part<'a>),
     /// `MULTI`, the commands, `EXEC`.
     Transaction {
         commands: &'a [Command],
@@ -124,6 +126,7 @@ impl<'a> Unit<'a> {
         }
         match self {
             Self::Command(command) => pieces.push(Piece::Command(command)),
+            Self::Part(part) => pieces.push(Piece::Part(part)),
             Self::Transaction { commands, .. } => {
                 pieces.push(Piece::Multi);
                 pieces.extend(commands.iter().map(Piece::Command));
@@ -135,14 +138,17 @@ impl<'a> Unit<'a> {
     fn name(&self) -> Cow<'static, str> {
         match self {
             Self::Command(command) => command.shared_name(),
+            Self::Part(part) => part.command().shared_name(),
             Self::Transaction { .. } => Cow::Borrowed(TRANSACTION),
         }
     }
 
     /// Whether the server may hold back the reply; then it needs a connection of its own.
+    #[inline]
     fn blocks(&self) -> bool {
         match self {
-            Self::Command(command) => command.block_timeout() != BlockTimeout::NotBlocking,
+            Self::Command(command) => command.blocks(),
+            Self::Part(part) => part.command().blocks(),
             // Nothing blocks inside of MULTI.
             Self::Transaction { .. } => false,
         }
@@ -151,6 +157,7 @@ impl<'a> Unit<'a> {
     fn may_repeat(&self) -> bool {
         match self {
             Self::Command(command) => command.may_repeat(),
+            Self::Part(part) => part.command().may_repeat(),
             Self::Transaction { commands, .. } => commands.iter().all(Command::may_repeat),
         }
     }
@@ -158,6 +165,7 @@ impl<'a> Unit<'a> {
     fn is_scripted(&self) -> bool {
         match self {
             Self::Command(command) => command.is_scripted(),
+            Self::Part(part) => part.command().is_scripted(),
             // What EXEC refuses as a whole has not begun.
             Self::Transaction { .. } => false,
         }
@@ -168,7 +176,7 @@ impl<'a> Unit<'a> {
     fn reply(self, replies: impl Iterator<Item = Value>) -> std::result::Result<Value, Failure> {
         match self {
             // What comes before it is the answer to ASKING.
-            Self::Command(_) => match replies.last() {
+            Self::Command(_) | Self::Part(_) => match replies.last() {
                 Some(Value::Error(error)) => Err(Failure::Refused(error)),
                 Some(value) => Ok(value),
                 None => Err(Failure::Missing),
@@ -455,6 +463,8 @@ impl<'a> Job<'a> {
             (Unit::Command(command), Place::Node(_) | Place::Shard { .. } | Place::Any) => {
                 command.marked_slot()
             }
+            // It is always sent by its slot.
+            (Unit::Part(_), Place::Node(_) | Place::Shard { .. } | Place::Any) => None,
             (Unit::Transaction { slot, .. }, Place::Node(_) | Place::Shard { .. } | Place::Any) => *slot,
         }
     }

@@ -1,5 +1,7 @@
 //! [`Body`]: the arguments of one command, encoded once.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -81,6 +83,59 @@ impl Body {
             at = start + length + 2;
             self.bytes.get(start..start + length)
         })
+    }
+
+    /// Each argument with the place in [`Body::bytes`] where it ends: there the next one begins.
+    pub(crate) fn iter_with_ends(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        let mut end = 0;
+        self.iter().map(move |arg| {
+            let short = if arg.len() < SEGMENT { arg.len() } else { 0 };
+            end += header_length(arg.len()) + short + 2;
+            (arg, end)
+        })
+    }
+
+    /// The arguments from one place in [`Body::bytes`] to another.
+    #[inline]
+    pub(crate) fn excerpt(&self, range: Range<usize>) -> Excerpt<'_> {
+        let start = range.start;
+        let segments = match self.segments.as_slice() {
+            [] => &[],
+            all => {
+                let before = |end: usize| all.partition_point(|(place, _)| *place < end);
+                all.get(before(start)..before(range.end)).unwrap_or_default()
+            }
+        };
+        Excerpt { bytes: self.bytes.get(range).unwrap_or_default(), segments, start }
+    }
+}
+
+/// Adjacent arguments of a [`Body`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Excerpt<'a> {
+    bytes: &'a [u8],
+    segments: &'a [(usize, Bytes)],
+    start: usize,
+}
+
+impl<'a> Excerpt<'a> {
+    /// The short arguments with all headers and line ends.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The long arguments with their places in [`Excerpt::bytes`].
+    #[inline]
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, &'a Bytes)> {
+        let start = self.start;
+        self.segments.iter().map(move |(place, segment)| (place - start, segment))
+    }
+
+    /// What it takes on the wire.
+    #[inline]
+    pub(crate) fn wire_length(&self) -> usize {
+        self.bytes.len() + self.segments.iter().map(|(_, segment)| segment.len()).sum::<usize>()
     }
 }
 
