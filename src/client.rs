@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
-use crate::command::Command;
+use crate::command::{Command, known};
 use crate::commands::all_commands;
 use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::node::NodeAddr;
 use crate::protocol::body::Body;
-use crate::protocol::command_spec::{Access, BlockTimeout, Blocking, CommandSpec, lookup, lookup_sub};
+use crate::protocol::command_spec::{Access, BlockTimeout, Blocking, CommandSpec, Known, lookup, lookup_sub};
 use crate::protocol::to_arg::{ArgWriter, ToArg};
 use crate::slot::Slot;
 
@@ -49,6 +49,13 @@ pub struct Command {
     spec: Option<&'static CommandSpec>,
     body: Body,
     keys: Keys,
+    /// Boxed because it is rare and a command is moved often.
+    settings: Option<Box<Settings>>,
+}
+
+/// What a caller has said about one command.
+#[derive(Clone, Debug, Default)]
+struct Settings {
     target: Option<Target>,
     timeout: Option<Duration>,
     idempotent: bool,
@@ -71,18 +78,43 @@ impl Command {
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         let mut body = Body::default();
-        let mut spec: Option<&'static CommandSpec> = None;
-        for (place, word) in name.split_ascii_whitespace().enumerate() {
-            body.push(word.as_bytes());
-            spec = match (place, spec) {
-                (0, _) => lookup(word.as_bytes()),
-                (1, Some(CommandSpec { container: true, name, .. })) => {
-                    lookup_sub(name.as_bytes(), word.as_bytes()).or(spec)
-                }
-                (_, found) => found,
-            };
+        // One word, as most names are; the look-up finds no others.
+        let mut spec = lookup(name.as_bytes());
+        if spec.is_some() {
+            body.push(name.as_bytes());
+        } else {
+            for (place, word) in name.split_ascii_whitespace().enumerate() {
+                body.push(word.as_bytes());
+                spec = match (place, spec) {
+                    (0, _) => lookup(word.as_bytes()),
+                    (1, Some(CommandSpec { container: true, name, .. })) => {
+                        lookup_sub(name.as_bytes(), word.as_bytes()).or(spec)
+                    }
+                    (_, found) => found,
+                };
+            }
         }
-        Self { name, spec, body, keys: Keys::Unmarked, target: None, timeout: None, idempotent: false }
+        Self { name, spec, body, keys: Keys::Unmarked, settings: None }
+    }
+
+    /// A command that this crate names itself; see [`known`].
+    #[inline]
+    pub(crate) fn known(known: Known) -> Self {
+        let Known { name, spec, start, length, args } = known;
+        let body = Body::begun(&start, length, args);
+        Self { name: Cow::Borrowed(name), spec: Some(spec), body, keys: Keys::Unmarked, settings: None }
+    }
+
+    /// Takes the command; only its name stays.
+    pub(crate) fn take(&mut self) -> Self {
+        let husk = Self {
+            name: self.shared_name(),
+            spec: self.spec,
+            body: Body::default(),
+            keys: Keys::Unmarked,
+            settings: None,
+        };
+        std::mem::replace(self, husk)
     }
 
     /// Adds an argument.
@@ -140,7 +172,7 @@ impl Command {
     /// Sends the command to `target` instead of where its keys and its policy say.
     #[must_use]
     pub fn to(mut self, target: Target) -> Self {
-        self.target = Some(target);
+        self.settings().target = Some(target);
         self
     }
 
@@ -149,7 +181,7 @@ impl Command {
     /// redirects, retries and reconnects.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.settings().timeout = Some(timeout);
         self
     }
 
@@ -157,8 +189,12 @@ impl Command {
     /// died after the write. Read-only commands and those like `SET` are known to be so; scripts are not.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
-        self.idempotent = true;
+        self.settings().idempotent = true;
         self
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        self.settings.get_or_insert_default()
     }
 
     /// The name that it was made with.
@@ -180,11 +216,18 @@ impl Command {
     }
 
     pub(crate) fn target(&self) -> Option<&Target> {
-        self.target.as_ref()
+        self.settings.as_ref()?.target.as_ref()
     }
 
     pub(crate) fn own_timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.settings.as_ref()?.timeout
+    }
+
+    /// Whether it has a target or a time of its own. The link's clock is set for the client's time; the executor has one
+    /// for shorter ones.
+    #[inline]
+    pub(crate) fn has_its_own_way(&self) -> bool {
+        self.settings.as_ref().is_some_and(|own| own.target.is_some() || own.timeout.is_some())
     }
 
     /// The slot, if marked keys have settled it.
@@ -219,7 +262,7 @@ impl Command {
 
     /// Whether sending it once more after it may have been executed does no harm.
     pub(crate) fn may_repeat(&self) -> bool {
-        self.idempotent
+        self.settings.as_ref().is_some_and(|settings| settings.idempotent)
             || self.spec().is_some_and(|spec| match spec.access {
                 Access::Read => true,
                 Access::Write | Access::Neither => {
@@ -264,6 +307,16 @@ impl Command {
         !is_never && self.block_timeout() != BlockTimeout::NotBlocking
     }
 }
+
+/// A command without arguments whose name is in the table, looked up when this crate is compiled: that is a tenth of
+/// what building a `GET` takes. `known!("OBJECT ENCODING")`
+macro_rules! known {
+    ($name:literal) => {
+        crate::command::Command::known(const { crate::protocol::command_spec::Known::find($name) })
+    };
+}
+
+pub(crate) use known;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 //! public interface.
 
 pub mod fuzz;
+pub mod replies;
 pub mod topology;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_transaction;
 use crate::cluster::job::Deadline;
-use crate::command::Command;
+use crate::command::{Command, known};
 use crate::commands::all_commands;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pipeline::queueing_methods;

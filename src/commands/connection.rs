@@ -7,31 +7,31 @@ macro_rules! connection_commands {
             ///
             /// Since 1.0, O(1).
             fn ping() -> () =
-                Command::new("PING");
+                known!("PING");
 
             /// [ECHO](https://redis.io/docs/latest/commands/echo/): `message` back from any primary.
             ///
             /// Since 1.0, O(1).
             fn echo<R>(message: impl ToArg) -> R =
-                Command::new("ECHO").arg(message);
+                known!("ECHO").arg(message);
 
             /// [DBSIZE](https://redis.io/docs/latest/commands/dbsize/): how many keys there are: all primaries, summed.
             ///
             /// Since 1.0, O(1).
             fn dbsize() -> u64 =
-                Command::new("DBSIZE");
+                known!("DBSIZE");
 
             /// [FLUSHALL](https://redis.io/docs/latest/commands/flushall/): deletes every key of every primary.
             ///
             /// Since 1.0, O(n) in the number of keys.
             fn flushall() -> () =
-                Command::new("FLUSHALL");
+                known!("FLUSHALL");
 
             /// [PUBLISH](https://redis.io/docs/latest/commands/publish/): sends a message to the subscribers of `channel` on all nodes; how many the node that was asked has itself.
             ///
             /// Since 2.0, O(n) in the number of its subscribers.
             fn publish(channel: impl ToArg, message: impl ToArg) -> u64 =
-                Command::new("PUBLISH").arg(channel).arg(message);
+                known!("PUBLISH").arg(channel).arg(message);
 
             /// [EVAL](https://redis.io/docs/latest/commands/eval/): runs a Lua script with its keys, which must be in one slot, and arguments.
             ///
@@ -42,7 +42,7 @@ macro_rules! connection_commands {
             fn eval<R>(script: impl ToArg, keys: impl ToArgs, args: impl ToArgs) -> R =
                 {
                     let keys: Vec<_> = keys.into_args().collect();
-                    Command::new("EVAL").arg(script).arg(keys.len()).keys(keys).args(args.into_args())
+                    known!("EVAL").arg(script).arg(keys.len()).keys(keys).args(args.into_args())
                 };
         }
     };

@@ -7,7 +7,7 @@ macro_rules! hash_commands {
             ///
             /// Since 2.0, O(n) in the number of fields.
             fn hset(key: impl ToArg, fields: impl IntoIterator<Item = (impl ToArg, impl ToArg)>) -> u64 =
-                fields.into_iter().fold(Command::new("HSET").key(key), |command, (field, value)| {
+                fields.into_iter().fold(known!("HSET").key(key), |command, (field, value)| {
                     command.arg(field).arg(value)
                 });
 
@@ -15,13 +15,13 @@ macro_rules! hash_commands {
             ///
             /// Since 2.0, O(1).
             fn hget<R>(key: impl ToArg, field: impl ToArg) -> R =
-                Command::new("HGET").key(key).arg(field);
+                known!("HGET").key(key).arg(field);
 
             /// [HMGET](https://redis.io/docs/latest/commands/hmget/): the values of fields in their order, nil for each that does not exist.
             ///
             /// Since 2.0, O(n) in the number of fields.
             fn hmget<R>(key: impl ToArg, fields: impl ToArgs) -> R =
-                Command::new("HMGET").key(key).args(fields.into_args());
+                known!("HMGET").key(key).args(fields.into_args());
 
             /// [HGETALL](https://redis.io/docs/latest/commands/hgetall/): all fields and their values: as `HashMap`, `BTreeMap`, or a `Vec` of pairs.
             ///
@@ -29,31 +29,31 @@ macro_rules! hash_commands {
             ///
             /// Since 2.0, O(n) in the number of fields.
             fn hgetall<R>(key: impl ToArg) -> R =
-                Command::new("HGETALL").key(key);
+                known!("HGETALL").key(key);
 
             /// [HDEL](https://redis.io/docs/latest/commands/hdel/): deletes fields; how many there were.
             ///
             /// Since 2.0, O(n) in the number of fields.
             fn hdel(key: impl ToArg, fields: impl ToArgs) -> u64 =
-                Command::new("HDEL").key(key).args(fields.into_args());
+                known!("HDEL").key(key).args(fields.into_args());
 
             /// [HEXISTS](https://redis.io/docs/latest/commands/hexists/): whether there is such a field.
             ///
             /// Since 2.0, O(1).
             fn hexists(key: impl ToArg, field: impl ToArg) -> bool =
-                Command::new("HEXISTS").key(key).arg(field);
+                known!("HEXISTS").key(key).arg(field);
 
             /// [HLEN](https://redis.io/docs/latest/commands/hlen/): how many fields there are.
             ///
             /// Since 2.0, O(1).
             fn hlen(key: impl ToArg) -> u64 =
-                Command::new("HLEN").key(key);
+                known!("HLEN").key(key);
 
             /// [HINCRBY](https://redis.io/docs/latest/commands/hincrby/): adds `increment` to a field; the new value.
             ///
             /// Since 2.0, O(1).
             fn hincrby(key: impl ToArg, field: impl ToArg, increment: i64) -> i64 =
-                Command::new("HINCRBY").key(key).arg(field).arg(increment);
+                known!("HINCRBY").key(key).arg(field).arg(increment);
         }
     };
 }

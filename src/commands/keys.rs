@@ -9,7 +9,7 @@ macro_rules! key_commands {
             ///
             /// Since 1.0, O(n) in the number of keys and of their elements.
             fn del(keys: impl ToArgs) -> u64 =
-                Command::new("DEL").keys(keys.into_args());
+                known!("DEL").keys(keys.into_args());
 
             /// [UNLINK](https://redis.io/docs/latest/commands/unlink/): deletes keys and frees their memory in the background; how many there were.
             ///
@@ -17,7 +17,7 @@ macro_rules! key_commands {
             ///
             /// Since 4.0, O(n) in the number of keys.
             fn unlink(keys: impl ToArgs) -> u64 =
-                Command::new("UNLINK").keys(keys.into_args());
+                known!("UNLINK").keys(keys.into_args());
 
             /// [EXISTS](https://redis.io/docs/latest/commands/exists/): how many of the keys exist; one that is named twice counts twice.
             ///
@@ -25,7 +25,7 @@ macro_rules! key_commands {
             ///
             /// Since 1.0, O(n) in the number of keys.
             fn exists(keys: impl ToArgs) -> u64 =
-                Command::new("EXISTS").keys(keys.into_args());
+                known!("EXISTS").keys(keys.into_args());
 
             /// [TOUCH](https://redis.io/docs/latest/commands/touch/): marks keys as just used; how many there are.
             ///
@@ -33,7 +33,7 @@ macro_rules! key_commands {
             ///
             /// Since 3.2.1, O(n) in the number of keys.
             fn touch(keys: impl ToArgs) -> u64 =
-                Command::new("TOUCH").keys(keys.into_args());
+                known!("TOUCH").keys(keys.into_args());
 
             /// [EXPIRE](https://redis.io/docs/latest/commands/expire/): gives `key` a time to live in seconds; tells whether it exists.
             ///
@@ -41,7 +41,7 @@ macro_rules! key_commands {
             ///
             /// Since 1.0, O(1).
             fn expire(key: impl ToArg, seconds: i64) -> bool =
-                Command::new("EXPIRE").key(key).arg(seconds);
+                known!("EXPIRE").key(key).arg(seconds);
 
             /// [PEXPIRE](https://redis.io/docs/latest/commands/pexpire/): gives `key` a time to live in milliseconds; tells whether it exists.
             ///
@@ -49,31 +49,31 @@ macro_rules! key_commands {
             ///
             /// Since 2.6, O(1).
             fn pexpire(key: impl ToArg, milliseconds: i64) -> bool =
-                Command::new("PEXPIRE").key(key).arg(milliseconds);
+                known!("PEXPIRE").key(key).arg(milliseconds);
 
             /// [TTL](https://redis.io/docs/latest/commands/ttl/): the time to live in seconds; -1 without one, -2 if `key` does not exist.
             ///
             /// Since 1.0, O(1).
             fn ttl(key: impl ToArg) -> i64 =
-                Command::new("TTL").key(key);
+                known!("TTL").key(key);
 
             /// [PTTL](https://redis.io/docs/latest/commands/pttl/): the time to live in milliseconds; -1 without one, -2 if `key` does not exist.
             ///
             /// Since 2.6, O(1).
             fn pttl(key: impl ToArg) -> i64 =
-                Command::new("PTTL").key(key);
+                known!("PTTL").key(key);
 
             /// [PERSIST](https://redis.io/docs/latest/commands/persist/): takes the time to live away; tells whether there was one.
             ///
             /// Since 2.2, O(1).
             fn persist(key: impl ToArg) -> bool =
-                Command::new("PERSIST").key(key);
+                known!("PERSIST").key(key);
 
             /// [TYPE](https://redis.io/docs/latest/commands/type/): the type of `key`: `string`, `list`, `set`, `zset`, `hash`, `stream` or `none`.
             ///
             /// Since 1.0, O(1).
             fn key_type(key: impl ToArg) -> String =
-                Command::new("TYPE").key(key);
+                known!("TYPE").key(key);
 
             /// [RENAME](https://redis.io/docs/latest/commands/rename/): gives `key` another name, in the place of what had it.
             ///
@@ -81,13 +81,13 @@ macro_rules! key_commands {
             ///
             /// Since 1.0, O(1), and the cost of deleting what had the name.
             fn rename(key: impl ToArg, new_key: impl ToArg) -> () =
-                Command::new("RENAME").key(key).key(new_key);
+                known!("RENAME").key(key).key(new_key);
 
             /// [KEYS](https://redis.io/docs/latest/commands/keys/): all keys that match `pattern`, of all primaries. It blocks each of them while it looks.
             ///
             /// Since 1.0, O(n) in the number of keys.
             fn keys<R>(pattern: impl ToArg) -> R =
-                Command::new("KEYS").arg(pattern);
+                known!("KEYS").arg(pattern);
         }
     };
 }

@@ -7,31 +7,31 @@ macro_rules! set_commands {
             ///
             /// Since 1.0, O(n) in the number of members.
             fn sadd(key: impl ToArg, members: impl ToArgs) -> u64 =
-                Command::new("SADD").key(key).args(members.into_args());
+                known!("SADD").key(key).args(members.into_args());
 
             /// [SREM](https://redis.io/docs/latest/commands/srem/): removes members; how many there were.
             ///
             /// Since 1.0, O(n) in the number of members.
             fn srem(key: impl ToArg, members: impl ToArgs) -> u64 =
-                Command::new("SREM").key(key).args(members.into_args());
+                known!("SREM").key(key).args(members.into_args());
 
             /// [SMEMBERS](https://redis.io/docs/latest/commands/smembers/): all members.
             ///
             /// Since 1.0, O(n) in the number of members.
             fn smembers<R>(key: impl ToArg) -> R =
-                Command::new("SMEMBERS").key(key);
+                known!("SMEMBERS").key(key);
 
             /// [SISMEMBER](https://redis.io/docs/latest/commands/sismember/): whether it is a member.
             ///
             /// Since 1.0, O(1).
             fn sismember(key: impl ToArg, member: impl ToArg) -> bool =
-                Command::new("SISMEMBER").key(key).arg(member);
+                known!("SISMEMBER").key(key).arg(member);
 
             /// [SCARD](https://redis.io/docs/latest/commands/scard/): how many members there are.
             ///
             /// Since 1.0, O(1).
             fn scard(key: impl ToArg) -> u64 =
-                Command::new("SCARD").key(key);
+                known!("SCARD").key(key);
 
             /// [SUNION](https://redis.io/docs/latest/commands/sunion/): the members of all sets.
             ///
@@ -39,7 +39,7 @@ macro_rules! set_commands {
             ///
             /// Since 1.0, O(n) in the number of members.
             fn sunion<R>(keys: impl ToArgs) -> R =
-                Command::new("SUNION").keys(keys.into_args());
+                known!("SUNION").keys(keys.into_args());
 
             /// [SUNIONSTORE](https://redis.io/docs/latest/commands/sunionstore/): stores the union of sets at `destination`; how many members it has.
             ///
@@ -47,7 +47,7 @@ macro_rules! set_commands {
             ///
             /// Since 1.0, O(n) in the number of members.
             fn sunionstore(destination: impl ToArg, keys: impl ToArgs) -> u64 =
-                Command::new("SUNIONSTORE").key(destination).keys(keys.into_args());
+                known!("SUNIONSTORE").key(destination).keys(keys.into_args());
         }
     };
 }

@@ -7,7 +7,7 @@ macro_rules! sorted_set_commands {
             ///
             /// Since 1.2, O(log n) for each member.
             fn zadd(key: impl ToArg, members: impl IntoIterator<Item = (f64, impl ToArg)>) -> u64 =
-                members.into_iter().fold(Command::new("ZADD").key(key), |command, (score, member)| {
+                members.into_iter().fold(known!("ZADD").key(key), |command, (score, member)| {
                     command.arg(score).arg(member)
                 });
 
@@ -15,37 +15,37 @@ macro_rules! sorted_set_commands {
             ///
             /// Since 1.2, O(1).
             fn zscore<R>(key: impl ToArg, member: impl ToArg) -> R =
-                Command::new("ZSCORE").key(key).arg(member);
+                known!("ZSCORE").key(key).arg(member);
 
             /// [ZINCRBY](https://redis.io/docs/latest/commands/zincrby/): adds `increment` to the score of a member; the new score.
             ///
             /// Since 1.2, O(log n).
             fn zincrby(key: impl ToArg, increment: f64, member: impl ToArg) -> f64 =
-                Command::new("ZINCRBY").key(key).arg(increment).arg(member);
+                known!("ZINCRBY").key(key).arg(increment).arg(member);
 
             /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/): the members from `start` to `stop` by rank, both included; negative ranks count from the end.
             ///
             /// Since 1.2, O(log n + m) in the number of members and of those returned.
             fn zrange<R>(key: impl ToArg, start: i64, stop: i64) -> R =
-                Command::new("ZRANGE").key(key).arg(start).arg(stop);
+                known!("ZRANGE").key(key).arg(start).arg(stop);
 
             /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/): the same with their scores: `Vec<(String, f64)>`.
             ///
             /// Since 1.2, O(log n + m) in the number of members and of those returned.
             fn zrange_with_scores<R>(key: impl ToArg, start: i64, stop: i64) -> R =
-                Command::new("ZRANGE").key(key).arg(start).arg(stop).arg("WITHSCORES");
+                known!("ZRANGE").key(key).arg(start).arg(stop).arg("WITHSCORES");
 
             /// [ZREM](https://redis.io/docs/latest/commands/zrem/): removes members; how many there were.
             ///
             /// Since 1.2, O(log n) for each member.
             fn zrem(key: impl ToArg, members: impl ToArgs) -> u64 =
-                Command::new("ZREM").key(key).args(members.into_args());
+                known!("ZREM").key(key).args(members.into_args());
 
             /// [ZCARD](https://redis.io/docs/latest/commands/zcard/): how many members there are.
             ///
             /// Since 1.2, O(1).
             fn zcard(key: impl ToArg) -> u64 =
-                Command::new("ZCARD").key(key);
+                known!("ZCARD").key(key);
         }
     };
 }

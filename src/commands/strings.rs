@@ -9,19 +9,19 @@ macro_rules! string_commands {
             ///
             /// Since 1.0, O(1).
             fn get<R>(key: impl ToArg) -> R =
-                Command::new("GET").key(key);
+                known!("GET").key(key);
 
             /// [SET](https://redis.io/docs/latest/commands/set/): sets `key` to `value`, whatever it held, and ends its time to live.
             ///
             /// Since 1.0, O(1).
             fn set(key: impl ToArg, value: impl ToArg) -> () =
-                Command::new("SET").key(key).arg(value);
+                known!("SET").key(key).arg(value);
 
             /// [SETNX](https://redis.io/docs/latest/commands/setnx/): sets `key` to `value` unless it exists; tells whether it did.
             ///
             /// Since 1.0, O(1).
             fn setnx(key: impl ToArg, value: impl ToArg) -> bool =
-                Command::new("SETNX").key(key).arg(value);
+                known!("SETNX").key(key).arg(value);
 
             /// [SETEX](https://redis.io/docs/latest/commands/setex/): sets `key` to `value` for so many seconds.
             ///
@@ -29,7 +29,7 @@ macro_rules! string_commands {
             ///
             /// Since 2.0, O(1).
             fn setex(key: impl ToArg, seconds: u64, value: impl ToArg) -> () =
-                Command::new("SETEX").key(key).arg(seconds).arg(value);
+                known!("SETEX").key(key).arg(seconds).arg(value);
 
             /// [PSETEX](https://redis.io/docs/latest/commands/psetex/): sets `key` to `value` for so many milliseconds.
             ///
@@ -37,31 +37,31 @@ macro_rules! string_commands {
             ///
             /// Since 2.6, O(1).
             fn psetex(key: impl ToArg, milliseconds: u64, value: impl ToArg) -> () =
-                Command::new("PSETEX").key(key).arg(milliseconds).arg(value);
+                known!("PSETEX").key(key).arg(milliseconds).arg(value);
 
             /// [GETDEL](https://redis.io/docs/latest/commands/getdel/): takes the value of `key` and deletes it.
             ///
             /// Since 6.2, O(1).
             fn getdel<R>(key: impl ToArg) -> R =
-                Command::new("GETDEL").key(key);
+                known!("GETDEL").key(key);
 
             /// [APPEND](https://redis.io/docs/latest/commands/append/): appends to the value of `key`; the new length in bytes.
             ///
             /// Since 2.0, O(1).
             fn append(key: impl ToArg, value: impl ToArg) -> u64 =
-                Command::new("APPEND").key(key).arg(value);
+                known!("APPEND").key(key).arg(value);
 
             /// [STRLEN](https://redis.io/docs/latest/commands/strlen/): the length of the value of `key` in bytes, 0 if it does not exist.
             ///
             /// Since 2.2, O(1).
             fn strlen(key: impl ToArg) -> u64 =
-                Command::new("STRLEN").key(key);
+                known!("STRLEN").key(key);
 
             /// [GETRANGE](https://redis.io/docs/latest/commands/getrange/): the bytes from `start` to `end`, both included; negative places count from the end.
             ///
             /// Since 2.4, O(n) in the length of the reply.
             fn getrange<R>(key: impl ToArg, start: i64, end: i64) -> R =
-                Command::new("GETRANGE").key(key).arg(start).arg(end);
+                known!("GETRANGE").key(key).arg(start).arg(end);
 
             /// [INCR](https://redis.io/docs/latest/commands/incr/): adds 1; the new value. A key that does not exist counts as 0.
             ///
@@ -69,31 +69,31 @@ macro_rules! string_commands {
             ///
             /// Since 1.0, O(1).
             fn incr(key: impl ToArg) -> i64 =
-                Command::new("INCR").key(key);
+                known!("INCR").key(key);
 
             /// [INCRBY](https://redis.io/docs/latest/commands/incrby/): adds `increment`; the new value.
             ///
             /// Since 1.0, O(1).
             fn incrby(key: impl ToArg, increment: i64) -> i64 =
-                Command::new("INCRBY").key(key).arg(increment);
+                known!("INCRBY").key(key).arg(increment);
 
             /// [INCRBYFLOAT](https://redis.io/docs/latest/commands/incrbyfloat/): adds `increment`; the new value.
             ///
             /// Since 2.6, O(1).
             fn incrbyfloat(key: impl ToArg, increment: f64) -> f64 =
-                Command::new("INCRBYFLOAT").key(key).arg(increment);
+                known!("INCRBYFLOAT").key(key).arg(increment);
 
             /// [DECR](https://redis.io/docs/latest/commands/decr/): subtracts 1; the new value.
             ///
             /// Since 1.0, O(1).
             fn decr(key: impl ToArg) -> i64 =
-                Command::new("DECR").key(key);
+                known!("DECR").key(key);
 
             /// [DECRBY](https://redis.io/docs/latest/commands/decrby/): subtracts `decrement`; the new value.
             ///
             /// Since 1.0, O(1).
             fn decrby(key: impl ToArg, decrement: i64) -> i64 =
-                Command::new("DECRBY").key(key).arg(decrement);
+                known!("DECRBY").key(key).arg(decrement);
 
             /// [MGET](https://redis.io/docs/latest/commands/mget/): the values of `keys` in their order, nil for each that does not exist.
             ///
@@ -102,7 +102,7 @@ macro_rules! string_commands {
             ///
             /// Since 1.0, O(n) in the number of keys.
             fn mget<R>(keys: impl IntoIterator<Item = impl ToArg>) -> R =
-                Command::new("MGET").keys(keys);
+                known!("MGET").keys(keys);
 
             /// [MSET](https://redis.io/docs/latest/commands/mset/): sets each key to its value.
             ///
@@ -110,7 +110,7 @@ macro_rules! string_commands {
             ///
             /// Since 1.0.1, O(n) in the number of keys.
             fn mset(pairs: impl IntoIterator<Item = (impl ToArg, impl ToArg)>) -> () =
-                Command::new("MSET").key_values(pairs);
+                known!("MSET").key_values(pairs);
         }
     };
 }

@@ -15,6 +15,9 @@ use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::protocol::value::Value;
 use crate::transport::Transport;
 
+/// How much room a read has at least: a greeting is short, and many connections are not used at once.
+const READ: usize = 1 << 10;
+
 /// A connection that is ready for commands.
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Transport>,
@@ -120,7 +123,8 @@ impl Connection {
                 Some(Value::Push(_)) => {}
                 Some(reply) => replies.push(reply),
                 None => {
-                    if self.stream.read_buf(&mut self.incoming).await.map_err(io)? == 0 {
+                    let mut room = self.decoder.room(&mut self.incoming, READ);
+                    if self.stream.read_buf(&mut room).await.map_err(io)? == 0 {
                         // A server at its limit of clients says so and closes: its words are worth more than the EOF.
                         return Err(match replies.into_iter().next() {
                             Some(Value::Error(error)) => ConnectError::Refused(error),

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -14,11 +14,11 @@ use crate::connection::budget::Budget;
 use crate::connection::link_context::LinkContext;
 use crate::connection::link_task;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
-use crate::connection::outgoing::{Entry, Outgoing, ReplyTo};
-use crate::connection::queue::{LinkShared, QueueState};
+use crate::connection::outgoing::{Entry, Many, ReplyTo};
+use crate::connection::queue::{LinkShared, Queue, QueueState};
 use crate::connection::unit::{Piece, UnitReply};
+use crate::connection::waiters::{Answer, WaiterId};
 use crate::node::NodeAddr;
-use crate::protocol::value::Value;
 
 /// The handle. Dropping it closes the connection: what was not written fails as unsent, what was as maybe sent.
 #[derive(Debug)]
@@ -68,7 +68,8 @@ impl Link {
         matches!(self.shared.lock().state, QueueState::Closed)
     }
 
-    /// Enqueues one command. Its bytes must have been taken from [`Link::budget`]; a refusal gives them back.
+    /// Enqueues one command, whose reply `waker` waits for. Its bytes must have been taken from [`Link::budget`]; a
+    /// refusal gives them back.
     ///
     /// Without a deadline the reply is waited for as long as the connection lives.
     #[inline]
@@ -76,13 +77,16 @@ impl Link {
         &self,
         command: &Command,
         deadline: Option<Instant>,
-    ) -> Result<Pending<Result<Value, Loss>>, Refusal> {
+        waker: &Waker,
+    ) -> Result<Pending, Refusal> {
         let length = command.body().wire_length();
-        let (sender, receiver) = oneshot::channel();
-        self.enqueue(receiver, length, |outgoing| {
-            outgoing.push_command(command);
-            outgoing.push_entry(Entry::new(ReplyTo::One(sender), length, deadline));
-        })
+        let waiter = self.enqueue(length, |queue| {
+            let waiter = queue.waiters.add(waker.clone());
+            queue.outgoing.push_command(command);
+            queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, deadline));
+            waiter
+        })?;
+        Ok(Pending { waiter: Some(waiter), link: Arc::clone(&self.shared) })
     }
 
     /// Enqueues a unit: its pieces are written one after the other, with nothing in between, and answered together.
@@ -92,25 +96,23 @@ impl Link {
         pieces: impl ExactSizeIterator<Item = Piece<'a>> + Clone,
         length: usize,
         deadline: Option<Instant>,
-    ) -> Result<Pending<UnitReply>, Refusal> {
+    ) -> Result<PendingUnit, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let wanted = pieces.len();
         let is_transaction = pieces.clone().any(|piece| matches!(piece, Piece::Multi));
         let check =
             pieces.clone().find_map(|piece| if let Piece::Check(check) = piece { Some(check) } else { None });
-        let reply_to =
-            ReplyTo::Many { sender, got: Vec::with_capacity(wanted), wanted, is_transaction, check };
-        self.enqueue(receiver, length, |outgoing| {
-            outgoing.push(pieces, Entry::new(reply_to, length, deadline))
-        })
+        let many = Many { sender, got: Vec::with_capacity(wanted), wanted, is_transaction, check };
+        let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, deadline);
+        let ticket = self.enqueue(length, |queue| {
+            queue.outgoing.push(pieces, entry);
+            queue.ticket()
+        })?;
+        Ok(PendingUnit { receiver: Some(receiver), ticket, link: Arc::clone(&self.shared) })
     }
 
-    fn enqueue<T>(
-        &self,
-        receiver: oneshot::Receiver<T>,
-        length: usize,
-        push: impl FnOnce(&mut Outgoing),
-    ) -> Result<Pending<T>, Refusal> {
+    #[inline]
+    fn enqueue<T>(&self, length: usize, push: impl FnOnce(&mut Queue) -> T) -> Result<T, Refusal> {
         let mut queue = self.shared.lock();
         let refusal = match &queue.state {
             QueueState::Open => None,
@@ -122,14 +124,14 @@ impl Link {
             self.shared.budget.give_back(length);
             return Err(Refusal(cause));
         }
-        push(&mut queue.outgoing);
-        let ticket = queue.count_push();
+        queue.count_push();
+        let pushed = push(&mut queue);
         let sleeper = queue.sleeper.take();
         drop(queue);
         if let Some(task) = sleeper {
             task.wake();
         }
-        Ok(Pending { receiver: Some(receiver), ticket, link: Arc::clone(&self.shared) })
+        Ok(pushed)
     }
 
     /// Takes no further command; those that were taken are still answered.
@@ -150,37 +152,62 @@ impl Drop for Link {
     }
 }
 
-/// A reply on its way. Dropped before the command was written, it takes the command back.
+/// The reply to a single command on its way. Dropped before the command was written, it takes the command back.
 #[derive(Debug)]
-pub(crate) struct Pending<T> {
+pub(crate) struct Pending {
     /// `None` once it has answered.
-    receiver: Option<oneshot::Receiver<T>>,
+    waiter: Option<WaiterId>,
+    link: Arc<LinkShared>,
+}
+
+impl Pending {
+    pub(crate) fn node(&self) -> &NodeAddr {
+        &self.link.node
+    }
+}
+
+impl Future for Pending {
+    type Output = Answer;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let Some(waiter) = self.waiter else {
+            return Poll::Ready(Err(Loss::maybe_sent(LossCause::Retired)));
+        };
+        let mut former = None;
+        let answer = self.link.lock().waiters.poll(waiter, cx, &mut former);
+        drop(former);
+        let answer = ready!(answer);
+        self.waiter = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Pending {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            self.link.abandon(waiter);
+        }
+    }
+}
+
+/// The replies to a unit on their way. Dropped before it was written, it takes the unit back.
+#[derive(Debug)]
+pub(crate) struct PendingUnit {
+    /// `None` once it has answered.
+    receiver: Option<oneshot::Receiver<UnitReply>>,
     ticket: u64,
     link: Arc<LinkShared>,
 }
 
-/// What a reply is when the link ended without giving one.
-pub(crate) trait Answer {
-    fn lost(loss: Loss) -> Self;
-}
-
-impl Answer for Result<Value, Loss> {
-    fn lost(loss: Loss) -> Self {
-        Err(loss)
-    }
-}
-
-impl Answer for UnitReply {
+impl UnitReply {
     fn lost(loss: Loss) -> Self {
         Self { values: Vec::new(), loss: Some(loss) }
     }
 }
 
-impl<T: Answer> Pending<T> {
-    pub(crate) fn node(&self) -> &NodeAddr {
-        &self.link.node
-    }
-
+impl PendingUnit {
     /// Makes the link look at the deadlines now, so that it tells precisely what became of this one.
     pub(crate) fn expire_now(&self) {
         self.link.lock().look_at_the_clock();
@@ -188,8 +215,10 @@ impl<T: Answer> Pending<T> {
 
     /// Stops waiting. Tells what is known: the reply if it is there after all, else whether the command can still
     /// have an effect.
-    pub(crate) fn give_up(mut self, cause: LossCause) -> T {
-        let Some(mut receiver) = self.receiver.take() else { return T::lost(Loss::maybe_sent(cause)) };
+    pub(crate) fn give_up(mut self, cause: LossCause) -> UnitReply {
+        let Some(mut receiver) = self.receiver.take() else {
+            return UnitReply::lost(Loss::maybe_sent(cause));
+        };
         let mut queue = self.link.lock();
         // Under the lock the task cannot take it: closed now, it will be cut out.
         receiver.close();
@@ -198,25 +227,24 @@ impl<T: Answer> Pending<T> {
         }
         let loss = if queue.still_holds(self.ticket) { Loss::unsent(cause) } else { Loss::maybe_sent(cause) };
         queue.note_abandoned();
-        T::lost(loss)
+        UnitReply::lost(loss)
     }
 }
 
-impl<T: Answer> Future for Pending<T> {
-    type Output = T;
+impl Future for PendingUnit {
+    type Output = UnitReply;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(receiver) = &mut self.receiver else {
-            return Poll::Ready(T::lost(Loss::maybe_sent(LossCause::Retired)));
-        };
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<UnitReply> {
+        let lost = || UnitReply::lost(Loss::maybe_sent(LossCause::Retired));
+        let Some(receiver) = &mut self.receiver else { return Poll::Ready(lost()) };
         let answer = ready!(Pin::new(receiver).poll(cx));
         self.receiver = None;
         // The sender is dropped without a word only when the link itself is: its bytes may have left.
-        Poll::Ready(answer.unwrap_or_else(|_| T::lost(Loss::maybe_sent(LossCause::Retired))))
+        Poll::Ready(answer.unwrap_or_else(|_| lost()))
     }
 }
 
-impl<T> Drop for Pending<T> {
+impl Drop for PendingUnit {
     fn drop(&mut self) {
         if let Some(mut receiver) = self.receiver.take() {
             receiver.close();

@@ -1,7 +1,9 @@
 //! The task of a [`Link`](crate::connection::link::Link): owns the socket.
 //!
 //! It never waits for a write before it reads, so a full socket cannot deadlock a large pipeline, and it writes what
-//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue.
+//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue,
+//! unless the last command was a lone one and this is too. Going there twice makes no larger batches, and not at all
+//! makes a command on two workers cost twice as much (`benches/README.md`).
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
@@ -20,14 +22,12 @@ use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::outgoing::{Answered, Entry, Outgoing, expire, first_deadline};
 use crate::connection::queue::{LinkShared, QueueState};
+use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 
-/// How much room a read has at least.
+/// How much room a read has at least, unless a large string is read to its end.
 const READ: usize = 16 << 10;
-
-/// A read buffer that a large reply has made larger than this is given back.
-const KEEP: usize = 256 << 10;
 
 /// Parts that one system call writes.
 const SLICES: usize = 32;
@@ -53,15 +53,17 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>) {
             }
             Err(error) => {
                 let cause = LossCause::Connect(error.clone());
+                let mut answers = Answers::default();
                 let freed = {
                     let mut queue = shared.lock();
                     // The handle may have closed it meanwhile, and that is for good.
                     if matches!(queue.state, QueueState::Open) {
                         queue.state = QueueState::Down(error);
                     }
-                    queue.outgoing.fail_all(&cause)
+                    queue.outgoing.fail_all(&cause, &mut answers)
                 };
                 shared.budget.give_back(freed);
+                shared.deliver(&mut answers);
                 context.observer.troubled(&shared.node);
                 sleep(backoff(failures)).await;
                 failures += 1;
@@ -115,19 +117,21 @@ async fn open_while_queue_expires(
         if let Ok(result) = timeout(look, &mut opening).await {
             return result;
         }
+        let mut answers = Answers::default();
         let freed = {
             let mut queue = shared.lock();
-            queue.outgoing.expire(Instant::now());
-            queue.outgoing.cut_abandoned()
+            queue.outgoing.expire(Instant::now(), &mut answers);
+            queue.cut_abandoned()
         };
         shared.budget.give_back(freed);
+        shared.deliver(&mut answers);
     }
 }
 
 async fn until_wanted(shared: &LinkShared) {
     poll_fn(|cx| {
         let mut queue = shared.lock();
-        let freed = if std::mem::take(&mut queue.abandoned) { queue.outgoing.cut_abandoned() } else { 0 };
+        let freed = if std::mem::take(&mut queue.abandoned) { queue.cut_abandoned() } else { 0 };
         let is_wanted = !queue.outgoing.is_empty();
         if !is_wanted {
             queue.sleeper = Some(cx.waker().clone());
@@ -153,8 +157,12 @@ struct Conversation<'a> {
     writing: Outgoing,
     /// Written, not answered.
     in_flight: VecDeque<Entry>,
+    /// Read, not handed over.
+    answers: Answers,
     /// Has gone to the back of the run queue since something was enqueued.
     has_yielded: bool,
+    /// How many units were taken the last time.
+    last_batch: usize,
     clock: Option<Clock>,
     /// A caller has asked to look at the clock.
     clock_wanted: bool,
@@ -186,7 +194,9 @@ impl<'a> Conversation<'a> {
             connection,
             writing: Outgoing::default(),
             in_flight: VecDeque::new(),
+            answers: Answers::default(),
             has_yielded: false,
+            last_batch: 0,
             clock: watches_the_clock.then(Clock::new),
             clock_wanted: false,
             cause: LossCause::Retired,
@@ -202,6 +212,7 @@ impl<'a> Conversation<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LossCause> {
         let mut freed = 0;
         let ended = self.poll_parts(cx, &mut freed);
+        self.shared.deliver(&mut self.answers);
         if freed > 0 {
             self.shared.budget.give_back(freed);
         }
@@ -248,14 +259,8 @@ impl<'a> Conversation<'a> {
     fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
         loop {
             let Connection { stream, decoder, incoming } = &mut self.connection;
-            incoming.reserve(decoder.missing_bytes(incoming.len()).clamp(READ, KEEP));
-            let received = match pin!(stream.read_buf(incoming)).poll(cx) {
-                Poll::Pending => {
-                    if incoming.is_empty() && incoming.capacity() > KEEP {
-                        *incoming = BytesMut::new();
-                    }
-                    return Ok(());
-                }
+            let received = match pin!(stream.read_buf(&mut decoder.room(incoming, READ))).poll(cx) {
+                Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(received)) => received,
                 Poll::Ready(Err(error)) => return Err(LossCause::Io(Arc::new(error))),
             };
@@ -265,7 +270,8 @@ impl<'a> Conversation<'a> {
             if let Some(clock) = &mut self.clock {
                 clock.heard = true;
             }
-            while let Some(value) = decoder.decode(incoming).map_err(LossCause::NotResp)? {
+            let mut at = 0;
+            while let Some(value) = decoder.next(incoming, &mut at).map_err(LossCause::NotResp)? {
                 if matches!(value, Value::Push(_)) {
                     continue;
                 }
@@ -281,7 +287,7 @@ impl<'a> Conversation<'a> {
                     // An exclusive connection is free for the next caller as soon as this one has its reply.
                     self.shared.lock().unanswered = 0;
                 }
-                match entry.answer(value) {
+                match entry.answer(value, &mut self.answers) {
                     Answered::InPart => {}
                     Answered::Wholly if is_written => {
                         *freed += entry.length();
@@ -290,6 +296,8 @@ impl<'a> Conversation<'a> {
                     Answered::Wholly | Answered::OutOfStep => return Err(LossCause::Unexpected),
                 }
             }
+            incoming.advance(at);
+            self.shared.deliver(&mut self.answers);
         }
     }
 
@@ -299,7 +307,7 @@ impl<'a> Conversation<'a> {
         let mut queue = self.shared.lock();
         queue.unanswered = self.in_flight.len();
         if std::mem::take(&mut queue.abandoned) {
-            *freed += queue.outgoing.cut_abandoned();
+            *freed += queue.cut_abandoned();
         }
         if std::mem::take(&mut queue.clock_wanted) {
             self.clock_wanted = true;
@@ -310,7 +318,10 @@ impl<'a> Conversation<'a> {
             self.has_yielded = false;
             return false;
         }
-        if !self.has_yielded {
+        // A caller that sends one command after the other has nobody to wait for. With two workers, the turn at the back
+        // would wake the other one: a third of what such a command takes.
+        let is_alone = self.in_flight.is_empty() && self.last_batch == 1 && queue.outgoing.len() == 1;
+        if !self.has_yielded && !is_alone {
             self.has_yielded = true;
             drop(queue);
             cx.waker().wake_by_ref();
@@ -318,6 +329,7 @@ impl<'a> Conversation<'a> {
         }
         self.has_yielded = false;
         queue.take(&mut self.writing);
+        self.last_batch = self.writing.len();
         queue.unanswered += 1;
         true
     }
@@ -367,9 +379,8 @@ impl<'a> Conversation<'a> {
         if !std::mem::take(&mut queue.abandoned) {
             return false;
         }
-        *freed += queue.outgoing.cut_abandoned();
-        drop(queue);
-        *freed += self.writing.cut_abandoned();
+        *freed += queue.cut_abandoned();
+        *freed += self.writing.cut_abandoned(&mut queue.waiters);
         true
     }
 
@@ -416,14 +427,14 @@ impl<'a> Conversation<'a> {
     /// Fails what is overdue, and judges the silence.
     fn strike(&mut self, has_rung: bool, freed: &mut usize) -> Result<(), LossCause> {
         let now = Instant::now();
-        expire(&mut self.in_flight, now, Entry::length);
-        if self.writing.expire(now) {
-            *freed += self.writing.cut_abandoned();
-        }
+        expire(&mut self.in_flight, now, Entry::length, &mut self.answers);
         {
             let mut queue = self.shared.lock();
-            if queue.outgoing.expire(now) {
-                *freed += queue.outgoing.cut_abandoned();
+            if self.writing.expire(now, &mut self.answers) {
+                *freed += self.writing.cut_abandoned(&mut queue.waiters);
+            }
+            if queue.outgoing.expire(now, &mut self.answers) {
+                *freed += queue.cut_abandoned();
             }
         }
         let Some(clock) = self.clock.as_mut().filter(|_| has_rung) else { return Ok(()) };
@@ -462,18 +473,20 @@ impl<'a> Conversation<'a> {
         if queue.outgoing.is_empty() {
             queue.outgoing = Outgoing::default();
         }
+        queue.waiters.shrink();
     }
 }
 
 impl Drop for Conversation<'_> {
     fn drop(&mut self) {
-        let mut freed = self.writing.fail_all(&self.cause);
+        let mut freed = self.writing.fail_all(&self.cause, &mut self.answers);
         for mut entry in std::mem::take(&mut self.in_flight) {
             let length = entry.length();
-            entry.fail(self.cause.clone(), length);
+            entry.fail(self.cause.clone(), length, &mut self.answers);
             freed += length;
         }
         self.shared.lock().unanswered = 0;
+        self.shared.deliver(&mut self.answers);
         self.shared.budget.give_back(freed);
     }
 }

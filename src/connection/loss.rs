@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::protocol::codec::DecodeError;
+use crate::protocol::decode_error::DecodeError;
 use crate::protocol::server_error::ServerError;
 
 /// Why a connection could not be made.

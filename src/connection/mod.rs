@@ -11,3 +11,4 @@ pub(crate) mod pool;
 mod queue;
 pub(crate) mod transport;
 pub(crate) mod unit;
+mod waiters;

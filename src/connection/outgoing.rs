@@ -11,6 +11,7 @@ use crate::command::Command;
 use crate::command::cut::Part;
 use crate::connection::loss::{Loss, LossCause};
 use crate::connection::unit::{ASKING, Check, EXEC, MULTI, Piece, UnitReply};
+use crate::connection::waiters::{Answers, WaiterId, Waiters};
 use crate::protocol::body::push_header;
 use crate::protocol::value::Value;
 
@@ -20,20 +21,24 @@ const KEEP: usize = 1 << 20;
 /// Who gets the reply.
 #[derive(Debug)]
 pub(super) enum ReplyTo {
-    One(oneshot::Sender<Result<Value, Loss>>),
-    Many {
-        sender: oneshot::Sender<UnitReply>,
-        got: Vec<Value>,
-        wanted: usize,
-        is_transaction: bool,
-        /// What the last reply must be; until it is there, none of them is believed.
-        check: Option<Check>,
-    },
+    One(WaiterId),
+    Many(Box<Many>),
     /// Gave up after the write; the replies still come and must be counted.
     Nobody {
         wanted: usize,
         check: Option<Check>,
     },
+}
+
+/// The replies of a unit, until all are there.
+#[derive(Debug)]
+pub(super) struct Many {
+    pub(super) sender: oneshot::Sender<UnitReply>,
+    pub(super) got: Vec<Value>,
+    pub(super) wanted: usize,
+    pub(super) is_transaction: bool,
+    /// What the last reply must be; until it is there, none of them is believed.
+    pub(super) check: Option<Check>,
 }
 
 /// One command or unit.
@@ -73,11 +78,19 @@ impl Entry {
         matches!(self.reply_to, ReplyTo::Nobody { .. })
     }
 
-    fn is_abandoned(&self) -> bool {
+    fn is_abandoned(&self, waiters: &Waiters) -> bool {
         match &self.reply_to {
-            ReplyTo::One(sender) => sender.is_closed(),
-            ReplyTo::Many { sender, .. } => sender.is_closed(),
+            ReplyTo::One(waiter) => waiters.is_abandoned(*waiter),
+            ReplyTo::Many(many) => many.sender.is_closed(),
             ReplyTo::Nobody { .. } => true,
+        }
+    }
+
+    /// Ends it: it is abandoned and not sent.
+    fn release(self, waiters: &mut Waiters) {
+        match self.reply_to {
+            ReplyTo::One(waiter) => waiters.release(waiter),
+            ReplyTo::Many(_) | ReplyTo::Nobody { .. } => {}
         }
     }
 
@@ -86,7 +99,7 @@ impl Entry {
     pub(super) fn may_be_queued(&self) -> bool {
         match &self.reply_to {
             ReplyTo::One(_) => false,
-            ReplyTo::Many { is_transaction, .. } => *is_transaction,
+            ReplyTo::Many(many) => many.is_transaction,
             ReplyTo::Nobody { .. } => true,
         }
     }
@@ -95,32 +108,31 @@ impl Entry {
     pub(super) fn awaits_its_last(&self) -> bool {
         match &self.reply_to {
             ReplyTo::One(_) => true,
-            ReplyTo::Many { got, wanted, .. } => got.len() + 1 == *wanted,
+            ReplyTo::Many(many) => many.got.len() + 1 == many.wanted,
             ReplyTo::Nobody { wanted, .. } => *wanted == 1,
         }
     }
 
-    /// Hands over the next reply.
-    pub(super) fn answer(&mut self, value: Value) -> Answered {
+    /// Takes the next reply; who has all of its own is in `answers` then.
+    #[inline]
+    pub(super) fn answer(&mut self, value: Value, answers: &mut Answers) -> Answered {
         match &mut self.reply_to {
-            ReplyTo::One(_) => {
-                if let ReplyTo::One(sender) = self.take_reply_to(0) {
-                    // An error here means that the caller is gone, and with it the interest in the reply.
-                    drop(sender.send(Ok(value)));
-                }
+            ReplyTo::One(waiter) => {
+                answers.push(*waiter, Ok(value));
+                self.reply_to = ReplyTo::Nobody { wanted: 0, check: None };
                 Answered::Wholly
             }
-            ReplyTo::Many { got, wanted, check, .. } => {
-                if got.len() + 1 < *wanted {
-                    got.push(value);
+            ReplyTo::Many(many) => {
+                if many.got.len() + 1 < many.wanted {
+                    many.got.push(value);
                     return Answered::InPart;
                 }
-                if check.is_some_and(|check| !check.is_answered_by(&value, got.last())) {
+                if many.check.is_some_and(|check| !check.is_answered_by(&value, many.got.last())) {
                     return Answered::OutOfStep;
                 }
-                got.push(value);
-                if let ReplyTo::Many { sender, got, .. } = self.take_reply_to(0) {
-                    drop(sender.send(UnitReply { values: got, loss: None }));
+                many.got.push(value);
+                if let ReplyTo::Many(many) = self.take_reply_to(0) {
+                    answers.push_unit(many.sender, UnitReply { values: many.got, loss: None });
                 }
                 Answered::Wholly
             }
@@ -137,19 +149,19 @@ impl Entry {
 
     /// Tells the caller that no (further) reply comes; replies that come all the same are swallowed. A deadline that
     /// has had its effect is none any more, or the clock would ring for it without end.
-    pub(super) fn fail(&mut self, cause: LossCause, written: usize) {
+    pub(super) fn fail(&mut self, cause: LossCause, written: usize, answers: &mut Answers) {
         self.deadline = None;
         let missing = match &self.reply_to {
             ReplyTo::One(_) => 1,
-            ReplyTo::Many { got, wanted, .. } => wanted - got.len(),
+            ReplyTo::Many(many) => many.wanted - many.got.len(),
             ReplyTo::Nobody { wanted, .. } => *wanted,
         };
         let loss = Loss { cause, written };
         match self.take_reply_to(missing) {
-            ReplyTo::One(sender) => drop(sender.send(Err(loss))),
-            ReplyTo::Many { sender, got, check, .. } => {
-                let values = if check.is_none() { got } else { Vec::new() };
-                drop(sender.send(UnitReply { values, loss: Some(loss) }));
+            ReplyTo::One(waiter) => answers.push(waiter, Err(loss)),
+            ReplyTo::Many(many) => {
+                let values = if many.check.is_none() { many.got } else { Vec::new() };
+                answers.push_unit(many.sender, UnitReply { values, loss: Some(loss) });
             }
             ReplyTo::Nobody { .. } => {}
         }
@@ -158,7 +170,8 @@ impl Entry {
     fn take_reply_to(&mut self, missing: usize) -> ReplyTo {
         let check = match &self.reply_to {
             ReplyTo::One(_) => None,
-            ReplyTo::Many { check, .. } | ReplyTo::Nobody { check, .. } => *check,
+            ReplyTo::Many(many) => many.check,
+            ReplyTo::Nobody { check, .. } => *check,
         };
         std::mem::replace(&mut self.reply_to, ReplyTo::Nobody { wanted: missing, check })
     }
@@ -182,6 +195,11 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How many units are to be written.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Appends one unit. `entry` says its length and who waits for it.
@@ -296,9 +314,9 @@ impl Outgoing {
 
     /// Cuts out the commands that nobody waits for any more and of which no byte was written. Returns the bytes
     /// that were freed.
-    pub(super) fn cut_abandoned(&mut self) -> usize {
+    pub(super) fn cut_abandoned(&mut self, waiters: &mut Waiters) -> usize {
         let first_unwritten = usize::from(self.entry_cursor > 0);
-        if !self.entries.iter().skip(first_unwritten).any(Entry::is_abandoned) {
+        if !self.entries.iter().skip(first_unwritten).any(|entry| entry.is_abandoned(waiters)) {
             return 0;
         }
         let old = std::mem::take(self);
@@ -310,7 +328,7 @@ impl Outgoing {
         self.segment_cursor = old.segment_cursor;
         for (place, entry) in old.entries.into_iter().enumerate() {
             let partial = place == 0 && old.entry_cursor > 0;
-            let keep = partial || !entry.is_abandoned();
+            let keep = partial || !entry.is_abandoned(waiters);
             let mut left = entry.length - if partial { old.entry_cursor } else { 0 };
             while left > 0 {
                 let next = segments.peek().map_or(old.bytes.len(), |(place, _)| *place);
@@ -332,16 +350,22 @@ impl Outgoing {
                     }
                 }
             }
-            if keep { self.entries.push_back(entry) } else { freed += entry.length }
+            if keep {
+                self.entries.push_back(entry);
+            } else {
+                freed += entry.length;
+                entry.release(waiters);
+            }
         }
         freed
     }
 
     /// Fails what is overdue; true if there was something. What has begun to leave has to be finished, or the server
     /// could not read what follows: it counts as sent.
-    pub(super) fn expire(&mut self, now: Instant) -> bool {
+    pub(super) fn expire(&mut self, now: Instant, answers: &mut Answers) -> bool {
         let mut has_begun = self.entry_cursor > 0;
-        expire(&mut self.entries, now, |entry| if std::mem::take(&mut has_begun) { entry.length } else { 0 })
+        let written = |entry: &Entry| if std::mem::take(&mut has_begun) { entry.length } else { 0 };
+        expire(&mut self.entries, now, written, answers)
     }
 
     pub(super) fn first_deadline(&self) -> Option<Instant> {
@@ -354,12 +378,12 @@ impl Outgoing {
     }
 
     /// Fails everything; returns the bytes that were freed.
-    pub(super) fn fail_all(&mut self, cause: &LossCause) -> usize {
+    pub(super) fn fail_all(&mut self, cause: &LossCause, answers: &mut Answers) -> usize {
         let mut head_written = self.entry_cursor;
         let mut freed = 0;
         for mut entry in std::mem::take(&mut self.entries) {
             freed += entry.length;
-            entry.fail(cause.clone(), std::mem::take(&mut head_written));
+            entry.fail(cause.clone(), std::mem::take(&mut head_written), answers);
         }
         self.clear();
         freed
@@ -371,12 +395,13 @@ pub(super) fn expire(
     entries: &mut VecDeque<Entry>,
     now: Instant,
     mut written: impl FnMut(&Entry) -> usize,
+    answers: &mut Answers,
 ) -> bool {
     let mut any = false;
     for entry in entries {
         let written = written(entry);
         if entry.deadline.is_some_and(|deadline| deadline <= now) {
-            entry.fail(LossCause::Expired, written);
+            entry.fail(LossCause::Expired, written, answers);
             any = true;
         }
     }
@@ -394,16 +419,14 @@ mod tests {
 
     use bytes::Bytes;
     use proptest::prelude::{any, prop, prop_assert_eq, proptest};
-    use tokio::sync::oneshot;
+    use std::task::Waker;
+
     use tokio::time::Instant;
 
     use super::{Entry, Outgoing, ReplyTo};
     use crate::command::Command;
-    use crate::connection::loss::Loss;
     use crate::connection::unit::Piece;
-    use crate::protocol::value::Value;
-
-    type Receiver = oneshot::Receiver<Result<Value, Loss>>;
+    use crate::connection::waiters::{Answers, WaiterId, Waiters};
 
     fn wire(command: &Command) -> Vec<u8> {
         let mut out = format!("*{}\r\n", command.body().args()).into_bytes();
@@ -415,12 +438,16 @@ mod tests {
         out
     }
 
-    fn push(outgoing: &mut Outgoing, command: &Command) -> Receiver {
-        let (sender, receiver) = oneshot::channel();
-        let pieces = [Piece::Command(command)];
-        let length = pieces.iter().map(Piece::wire_length).sum();
-        outgoing.push(pieces, Entry::new(ReplyTo::One(sender), length, None));
-        receiver
+    fn push(
+        outgoing: &mut Outgoing,
+        waiters: &mut Waiters,
+        command: &Command,
+        deadline: Option<Instant>,
+    ) -> WaiterId {
+        let waiter = waiters.add(Waker::noop().clone());
+        let length = command.body().wire_length();
+        outgoing.push([Piece::Command(command)], Entry::new(ReplyTo::One(waiter), length, deadline));
+        waiter
     }
 
     /// Writes at most `count` bytes as a socket would.
@@ -451,8 +478,9 @@ mod tests {
             let mut outgoing = Outgoing::default();
             let commands: Vec<Command> =
                 sizes.iter().enumerate().map(|(number, (size, _))| command(number, *size)).collect();
-            let mut receivers: Vec<Option<Receiver>> =
-                commands.iter().map(|command| Some(push(&mut outgoing, command))).collect();
+            let mut waiters = Waiters::default();
+            let ids: Vec<WaiterId> =
+                commands.iter().map(|command| push(&mut outgoing, &mut waiters, command, None)).collect();
             let mut sent = Vec::new();
             let mut done = 0;
             let mut begun = 0;
@@ -461,11 +489,11 @@ mod tests {
                 if step == cut_at {
                     for (place, (_, abandon)) in sizes.iter().enumerate() {
                         if *abandon {
-                            receivers[place] = None;
+                            waiters.abandon(ids[place]);
                             cut[place] = place >= begun;
                         }
                     }
-                    outgoing.cut_abandoned();
+                    outgoing.cut_abandoned(&mut waiters);
                 }
                 if outgoing.is_empty() {
                     break;
@@ -486,32 +514,28 @@ mod tests {
         let mut outgoing = Outgoing::default();
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
-        let (mut receivers, command) = (Vec::new(), Command::new("PING"));
+        let (mut waiters, command) = (Waiters::default(), Command::new("PING"));
         for deadline in [now, later] {
-            let (sender, receiver) = oneshot::channel();
-            receivers.push(receiver);
-            let length = command.body().wire_length();
-            outgoing
-                .push([Piece::Command(&command)], Entry::new(ReplyTo::One(sender), length, Some(deadline)));
+            push(&mut outgoing, &mut waiters, &command, Some(deadline));
         }
         // The first has begun to leave, so it stays to be finished.
         outgoing.advance(1, |_| ());
-        assert!(outgoing.expire(now));
-        assert_eq!(outgoing.cut_abandoned(), 0);
+        let mut answers = Answers::default();
+        assert!(outgoing.expire(now, &mut answers));
+        assert_eq!(outgoing.cut_abandoned(&mut waiters), 0);
         assert_eq!(outgoing.first_deadline(), Some(later));
-        assert!(!outgoing.expire(now));
+        assert!(!outgoing.expire(now, &mut answers));
     }
 
     #[test]
     fn bytes_of_an_abandoned_value_are_freed_at_once() {
-        let mut outgoing = Outgoing::default();
+        let (mut outgoing, mut waiters) = (Outgoing::default(), Waiters::default());
         let value = Bytes::from(vec![0; 1 << 20]);
-        let kept = push(&mut outgoing, &Command::new("SET").key("a").arg("1"));
-        let gone = push(&mut outgoing, &Command::new("SET").key("b").arg(value.clone()));
-        drop(gone);
-        assert!(outgoing.cut_abandoned() > 1 << 20);
+        push(&mut outgoing, &mut waiters, &Command::new("SET").key("a").arg("1"), None);
+        let gone = push(&mut outgoing, &mut waiters, &Command::new("SET").key("b").arg(value.clone()), None);
+        waiters.abandon(gone);
+        assert!(outgoing.cut_abandoned(&mut waiters) > 1 << 20);
         assert!(value.is_unique());
-        assert_eq!(outgoing.cut_abandoned(), 0);
-        drop(kept);
+        assert_eq!(outgoing.cut_abandoned(&mut waiters), 0);
     }
 }

@@ -6,6 +6,7 @@ use std::task::Waker;
 use crate::connection::budget::Budget;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::outgoing::Outgoing;
+use crate::connection::waiters::{Answers, WaiterId, Waiters};
 use crate::node::NodeAddr;
 
 /// What the handle, the task and the callers that wait hold together.
@@ -19,6 +20,7 @@ pub(super) struct LinkShared {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) outgoing: Outgoing,
+    pub(super) waiters: Waiters,
     pub(super) state: QueueState,
     /// The task, if it sleeps.
     pub(super) sleeper: Option<Waker>,
@@ -49,12 +51,33 @@ impl LinkShared {
 
     /// Refuses everything from now on and fails what is queued, as unsent.
     pub(super) fn close(&self, cause: &LossCause) {
+        let mut answers = Answers::default();
         let freed = {
             let mut queue = self.lock();
             queue.state = QueueState::Closed;
-            queue.outgoing.fail_all(cause)
+            queue.outgoing.fail_all(cause, &mut answers)
         };
         self.budget.give_back(freed);
+        self.deliver(&mut answers);
+    }
+
+    /// Hands the answers to the callers.
+    pub(super) fn deliver(&self, answers: &mut Answers) {
+        if !answers.has_no_single() {
+            answers.put_down(&mut self.lock().waiters);
+        }
+        answers.tell();
+    }
+
+    /// The caller of a single command is gone.
+    pub(super) fn abandon(&self, waiter: WaiterId) {
+        let mut queue = self.lock();
+        let (leftover, is_under_way) = queue.waiters.abandon(waiter);
+        if is_under_way {
+            queue.note_abandoned();
+        }
+        drop(queue);
+        drop(leftover);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -70,9 +93,17 @@ impl Queue {
         self.taken = self.pushed;
     }
 
-    /// Counts a unit that was pushed; the number tells later whether it is still here.
-    pub(super) fn count_push(&mut self) -> u64 {
+    /// Cuts out what nobody waits for any more; returns the bytes that were freed.
+    pub(super) fn cut_abandoned(&mut self) -> usize {
+        self.outgoing.cut_abandoned(&mut self.waiters)
+    }
+
+    pub(super) fn count_push(&mut self) {
         self.pushed += 1;
+    }
+
+    /// The number of the unit that was pushed last; it tells later whether the unit is still here.
+    pub(super) fn ticket(&self) -> u64 {
         self.pushed
     }
 

@@ -2,53 +2,31 @@
 //!
 //! A reply is built while it arrives: each complete scalar leaves the buffer at once and waits in the aggregate that
 //! it belongs to. So no byte is looked at twice (an array of a million elements is linear), nesting costs no stack,
-//! and a hostile length costs no memory before its bytes are there. The common scalars are read here; the rarer ones
-//! of RESP3 are left to `redis-protocol`, which is also the oracle of this file's property tests.
+//! and a hostile length costs no memory before its bytes are there. A common scalar that is wholly there is read in one
+//! pass without touching any of this state; what is incomplete, rare or wrong goes the thorough way, token by token.
+//! `redis-protocol` reads the rarer scalars of RESP3 and is the oracle of this file's property tests.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr;
-use redis_protocol::resp3::decode::complete as library;
-use redis_protocol::resp3::types::OwnedFrame;
-use thiserror::Error;
 
+use crate::protocol::decode_error::{DecodeError, MAX_DEPTH, MAX_LINE};
+use crate::protocol::long_string::{LONG, LongString, Room};
+use crate::protocol::scalar::{by_library, common, integer};
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 
-/// Real servers nest less than ten deep; a deeper reply is an attack or a fault.
-const MAX_DEPTH: usize = 128;
-
-/// A status or error line longer than this is not one.
-const MAX_LINE: usize = 64 << 10;
-
 /// Elements that are reserved on the word of a header alone.
 const TRUSTED_CAPACITY: usize = 1024;
-
-/// Why bytes are no RESP. The connection cannot be used any further.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum DecodeError {
-    #[error("a reply starts with byte 0x{0:02x}, which is no RESP type")]
-    UnknownType(u8),
-    #[error("a reply has the malformed {what} {text:?}")]
-    Malformed { what: &'static str, text: String },
-    #[error("a line of a reply is longer than {MAX_LINE} bytes")]
-    LongLine,
-    #[error("a reply is nested more than {MAX_DEPTH} deep")]
-    TooDeep,
-    #[error("a reply is larger than the limit of {0} bytes")]
-    TooLarge(usize),
-    #[error("a string in a reply does not end where its length says")]
-    BadStringEnd,
-}
 
 /// The state between two calls: aggregates whose elements have not all arrived.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     open: Vec<Aggregate>,
     /// A string whose header is read and whose bytes have not all arrived.
-    string: Option<(StringKind, usize)>,
+    string: Option<Begun>,
     /// Bytes of the buffer that are known to hold no line end.
     scanned: usize,
-    /// Memory of the reply so far, against `max_reply`.
+    /// Memory of the reply so far, against `max_reply`; 0 between two replies, and only there.
     spent: usize,
     max_reply: usize,
 }
@@ -77,7 +55,15 @@ enum StringKind {
     Verbatim,
 }
 
-/// What one step took from the buffer.
+#[derive(Debug)]
+struct Begun {
+    kind: StringKind,
+    length: usize,
+    /// Where its bytes are collected if they are many; those of others wait in the buffer.
+    long: Option<LongString>,
+}
+
+/// What one step took from the bytes.
 enum Token {
     Value(Value),
     Open(AggregateKind, usize),
@@ -93,27 +79,40 @@ impl Decoder {
     ///
     /// After an error the decoder must not be used again: the place of the next reply is unknown.
     pub(crate) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Value>, DecodeError> {
-        while let Some(token) = self.token(buffer)? {
-            let mut value = match token {
-                Token::Value(value) => value,
-                Token::Open(kind, 0) => match kind.close(Vec::new()) {
+        let mut at = 0;
+        let reply = self.next(buffer, &mut at);
+        buffer.advance(at);
+        reply
+    }
+
+    /// The same with a place in the bytes that have arrived, which it moves behind what it has read. For many replies
+    /// at once: the buffer is then moved once for all of them.
+    #[inline]
+    pub(crate) fn next(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Value>, DecodeError> {
+        if self.spent == 0
+            && let Some(value) = common(bytes, at, &mut { self.max_reply })
+        {
+            self.scanned = 0;
+            return Ok(Some(value));
+        }
+        self.next_thoroughly(bytes, at)
+    }
+
+    fn next_thoroughly(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Value>, DecodeError> {
+        loop {
+            if self.string.is_none() {
+                self.take_common(bytes, at);
+            }
+            let rest = bytes.get(*at..).unwrap_or_default();
+            let mut value = match self.token(rest, at)? {
+                None => return Ok(None),
+                Some(Token::Value(value)) => value,
+                Some(Token::Open(kind, 0)) => match kind.close(Vec::new()) {
                     Some(value) => value,
                     None => continue,
                 },
-                Token::Open(kind, missing) => {
-                    if self.open.len() == MAX_DEPTH {
-                        return Err(DecodeError::TooDeep);
-                    }
-                    // As with a string: what cannot end within the limit need not be waited for.
-                    let least = missing.saturating_mul(size_of::<Value>());
-                    if self.spent.saturating_add(least) > self.max_reply {
-                        return Err(DecodeError::TooLarge(self.max_reply));
-                    }
-                    self.open.push(Aggregate {
-                        kind,
-                        missing,
-                        items: Vec::with_capacity(missing.min(TRUSTED_CAPACITY)),
-                    });
+                Some(Token::Open(kind, missing)) => {
+                    self.open(kind, missing)?;
                     continue;
                 }
             };
@@ -133,21 +132,58 @@ impl Decoder {
                 value = closed;
             }
         }
-        Ok(None)
     }
 
-    /// How many bytes are certainly still to come of a string that has begun; for sizing the read buffer.
-    pub(crate) fn missing_bytes(&self, buffered: usize) -> usize {
-        self.string.map_or(0, |(_, length)| length.saturating_add(2).saturating_sub(buffered))
-    }
-
-    fn token(&mut self, buffer: &mut BytesMut) -> Result<Option<Token>, DecodeError> {
-        if let Some((kind, length)) = self.string {
-            return Ok(self.string_body(buffer, kind, length)?.map(Token::Value));
+    /// Takes the common scalars that stand next in an open aggregate, except for the one that closes it.
+    fn take_common(&mut self, bytes: &[u8], at: &mut usize) {
+        let Some(aggregate) = self.open.last_mut() else { return };
+        let mut room = self.max_reply.saturating_sub(self.spent);
+        while aggregate.missing > 1 {
+            let Some(value) = common(bytes, at, &mut room) else { break };
+            aggregate.items.push(value);
+            aggregate.missing -= 1;
+            self.scanned = 0;
         }
-        let Some(line_length) = self.find_line(buffer)? else { return Ok(None) };
+        self.spent = self.max_reply.saturating_sub(room);
+    }
+
+    fn open(&mut self, kind: AggregateKind, missing: usize) -> Result<(), DecodeError> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(DecodeError::TooDeep);
+        }
+        // As with a string: what cannot end within the limit need not be waited for.
+        let least = missing.saturating_mul(size_of::<Value>());
+        if self.spent.saturating_add(least) > self.max_reply {
+            return Err(DecodeError::TooLarge(self.max_reply));
+        }
+        let items = Vec::with_capacity(missing.min(TRUSTED_CAPACITY));
+        self.open.push(Aggregate { kind, missing, items });
+        Ok(())
+    }
+
+    /// Where the bytes that come next go: into a large string that is incomplete, else behind `buffer`, which has room for
+    /// `at_least` so many then.
+    ///
+    /// To be asked for after [`decode`](Self::decode) has found no whole reply in `buffer`.
+    pub(crate) fn room<'a>(&'a mut self, buffer: &'a mut BytesMut, at_least: usize) -> Room<'a> {
+        match &mut self.string {
+            // Bytes that are still in the buffer come first.
+            Some(Begun { long: Some(long), .. }) if buffer.is_empty() && long.missing() > 0 => long.room(),
+            Some(_) | None => {
+                buffer.reserve(at_least);
+                (buffer as &mut (dyn BufMut + Send)).limit(usize::MAX)
+            }
+        }
+    }
+
+    /// The token at the front of `rest`; moves `at` by its length.
+    fn token(&mut self, rest: &[u8], at: &mut usize) -> Result<Option<Token>, DecodeError> {
+        if let Some(begun) = self.string.take() {
+            return Ok(self.string_body(rest, at, begun)?.map(Token::Value));
+        }
+        let Some(line_length) = self.find_line(rest)? else { return Ok(None) };
         self.spend(size_of::<Value>())?;
-        let (Some(&kind), Some(line)) = (buffer.first(), buffer.get(1..line_length)) else {
+        let (Some(&kind), Some(line)) = (rest.first(), rest.get(1..line_length)) else {
             return Err(DecodeError::Malformed { what: "empty line", text: String::new() });
         };
         let token = match kind {
@@ -158,9 +194,9 @@ impl Decoder {
             }
             b':' => Token::Value(Value::Int(integer(line)?)),
             b'_' => Token::Value(Value::Nil),
-            b'$' => return self.string_header(buffer, line_length, StringKind::Bulk),
-            b'!' => return self.string_header(buffer, line_length, StringKind::Error),
-            b'=' => return self.string_header(buffer, line_length, StringKind::Verbatim),
+            b'$' => return self.string_header(rest, at, line_length, StringKind::Bulk),
+            b'!' => return self.string_header(rest, at, line_length, StringKind::Error),
+            b'=' => return self.string_header(rest, at, line_length, StringKind::Verbatim),
             b'*' => aggregate(AggregateKind::Array, line)?,
             b'~' => aggregate(AggregateKind::Set, line)?,
             b'%' => aggregate(AggregateKind::Map, line)?,
@@ -168,25 +204,25 @@ impl Decoder {
             b'|' => aggregate(AggregateKind::Attribute, line)?,
             b',' | b'#' | b'(' => {
                 self.spend(line_length)?;
-                let frame = buffer.get(..line_length + 2).unwrap_or_default();
+                let frame = rest.get(..line_length + 2).unwrap_or_default();
                 Token::Value(by_library(frame)?)
             }
             other => return Err(DecodeError::UnknownType(other)),
         };
-        buffer.advance(line_length + 2);
+        *at += line_length + 2;
         Ok(Some(token))
     }
 
     /// The length of the first line without its CR LF, once that is there.
-    fn find_line(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
+    fn find_line(&mut self, rest: &[u8]) -> Result<Option<usize>, DecodeError> {
         let mut from = self.scanned;
         let end = loop {
-            let Some(found) = buffer.get(from..).and_then(|rest| memchr(b'\r', rest)) else {
-                self.scanned = buffer.len();
+            let Some(found) = rest.get(from..).and_then(|unseen| memchr(b'\r', unseen)) else {
+                self.scanned = rest.len();
                 break None;
             };
             let end = from + found;
-            match buffer.get(end + 1) {
+            match rest.get(end + 1) {
                 Some(b'\n') => {
                     self.scanned = 0;
                     break Some(end);
@@ -204,52 +240,64 @@ impl Decoder {
 
     fn string_header(
         &mut self,
-        buffer: &mut BytesMut,
+        rest: &[u8],
+        at: &mut usize,
         line_length: usize,
         kind: StringKind,
     ) -> Result<Option<Token>, DecodeError> {
-        let line = buffer.get(1..line_length).unwrap_or_default();
+        let line = rest.get(1..line_length).unwrap_or_default();
         let length = integer(line)?;
-        let bad_length = || malformed("string length", line);
+        let header = line_length + 2;
         let length = match (usize::try_from(length), kind) {
             (Ok(length), _) => length,
             (Err(_), StringKind::Bulk) if length == -1 => {
-                buffer.advance(line_length + 2);
+                *at += header;
                 return Ok(Some(Token::Value(Value::Nil)));
             }
-            (Err(_), StringKind::Bulk | StringKind::Error | StringKind::Verbatim) => return Err(bad_length()),
+            (Err(_), StringKind::Bulk | StringKind::Error | StringKind::Verbatim) => {
+                return Err(DecodeError::malformed("string length", line));
+            }
         };
         self.spend(length)?;
-        buffer.advance(line_length + 2);
-        self.string = Some((kind, length));
-        Ok(self.string_body(buffer, kind, length)?.map(Token::Value))
+        *at += header;
+        let body = rest.get(header..).unwrap_or_default();
+        let long = (length >= LONG && body.len() < length).then(|| LongString::new(length));
+        Ok(self.string_body(body, at, Begun { kind, length, long })?.map(Token::Value))
     }
 
     fn string_body(
         &mut self,
-        buffer: &mut BytesMut,
-        kind: StringKind,
-        length: usize,
+        rest: &[u8],
+        at: &mut usize,
+        mut begun: Begun,
     ) -> Result<Option<Value>, DecodeError> {
-        let Some(end) = buffer.get(length..length.saturating_add(2)) else { return Ok(None) };
+        let (short, end) = match &mut begun.long {
+            Some(long) => {
+                let taken = long.take_from(rest);
+                *at += taken;
+                (None, rest.get(taken..).filter(|_| long.missing() == 0))
+            }
+            None => (rest.get(..begun.length), rest.get(begun.length..)),
+        };
+        let Some(end) = end.and_then(<[u8]>::first_chunk::<2>) else {
+            self.string = Some(begun);
+            return Ok(None);
+        };
         if end != b"\r\n" {
             return Err(DecodeError::BadStringEnd);
         }
-        let bytes = buffer.get(..length).unwrap_or_default();
-        let value = match kind {
-            // A copy of its own: a small reply that is kept must not hold the whole read buffer.
-            StringKind::Bulk => Value::Bulk(Bytes::copy_from_slice(bytes)),
+        let short = short.unwrap_or_default();
+        *at += short.len() + 2;
+        let long = begun.long.map(LongString::into_bytes);
+        let bytes = long.as_deref().unwrap_or(short);
+        Ok(Some(match begun.kind {
+            StringKind::Bulk => Value::Bulk(own(long, short, 0)),
             StringKind::Error => Value::Error(self.error(bytes)?),
-            StringKind::Verbatim => match (bytes.first_chunk::<3>(), bytes.get(3), bytes.get(4..)) {
-                (Some(format), Some(b':'), Some(text)) => {
-                    Value::Verbatim { format: *format, text: Bytes::copy_from_slice(text) }
-                }
-                _other_shape => return Err(malformed("verbatim text", bytes)),
+            StringKind::Verbatim => match (bytes.first_chunk::<3>().copied(), bytes.get(3)) {
+                (Some(format), Some(b':')) => Value::Verbatim { format, text: own(long, short, 4) },
+                _other_shape => return Err(DecodeError::malformed("verbatim text", bytes)),
             },
-        };
-        buffer.advance(length + 2);
-        self.string = None;
-        Ok(Some(value))
+        }))
     }
 
     /// Its bytes are counted already; each that is not UTF-8 becomes three.
@@ -290,9 +338,21 @@ impl AggregateKind {
     }
 }
 
+/// What stands in a string behind its first `from` bytes. A short one is copied, as it must not hold the whole read
+/// buffer when it is kept.
+fn own(long: Option<Bytes>, short: &[u8], from: usize) -> Bytes {
+    match long {
+        Some(mut long) => {
+            long.advance(from);
+            long
+        }
+        None => Bytes::copy_from_slice(short.get(from..).unwrap_or_default()),
+    }
+}
+
 fn aggregate(kind: AggregateKind, line: &[u8]) -> Result<Token, DecodeError> {
     let declared = integer(line)?;
-    let bad_count = || malformed("element count", line);
+    let bad_count = || DecodeError::malformed("element count", line);
     match (usize::try_from(declared), kind) {
         (Ok(count), AggregateKind::Map | AggregateKind::Attribute) => {
             Ok(Token::Open(kind, count.checked_mul(2).ok_or_else(bad_count)?))
@@ -312,71 +372,31 @@ fn aggregate(kind: AggregateKind, line: &[u8]) -> Result<Token, DecodeError> {
     }
 }
 
-/// Decimal with an optional sign, as in headers and integers.
-fn integer(line: &[u8]) -> Result<i64, DecodeError> {
-    // Most numbers are short: no overflow is possible in this loop, so none is checked.
-    if let 1..=18 = line.len() {
-        let (negative, digits) = match line.split_first() {
-            Some((b'-', digits)) => (true, digits),
-            Some((b'+', digits)) => (false, digits),
-            Some(_) | None => (false, line),
-        };
-        if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
-            let magnitude = digits.iter().fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
-            return Ok(if negative { -magnitude } else { magnitude });
-        }
-    }
-    std::str::from_utf8(line)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| malformed("integer", line))
-}
-
-/// A whole double, boolean or big number.
-fn by_library(frame: &[u8]) -> Result<Value, DecodeError> {
-    match library::decode(frame) {
-        Ok(Some((OwnedFrame::Double { data, .. }, _))) => Ok(Value::Double(data)),
-        Ok(Some((OwnedFrame::Boolean { data, .. }, _))) => Ok(Value::Bool(data)),
-        // The library takes any bytes for a big number.
-        Ok(Some((OwnedFrame::BigNumber { data, .. }, _))) if is_decimal(&data) => {
-            Ok(Value::BigNumber(data.into()))
-        }
-        Ok(Some(_)) | Ok(None) | Err(_) => Err(malformed("scalar", frame)),
-    }
-}
-
-fn is_decimal(text: &[u8]) -> bool {
-    let digits = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
-    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
-}
-
-fn malformed(what: &'static str, text: &[u8]) -> DecodeError {
-    let shown = text.get(..text.len().min(64)).unwrap_or_default();
-    DecodeError::Malformed { what, text: String::from_utf8_lossy(shown).into_owned() }
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::{Bytes, BytesMut};
+    use bytes::{BufMut, Bytes, BytesMut};
     use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use redis_protocol::resp2::encode as resp2;
     use redis_protocol::resp2::types::OwnedFrame as Frame2;
     use redis_protocol::resp3::encode::complete as resp3;
     use redis_protocol::resp3::types::{FrameMap, FrameSet, OwnedFrame as Frame3, VerbatimStringFormat};
 
-    use super::{DecodeError, Decoder, MAX_DEPTH, MAX_LINE, TRUSTED_CAPACITY};
+    use super::{Decoder, TRUSTED_CAPACITY};
+    use crate::protocol::decode_error::{DecodeError, MAX_DEPTH, MAX_LINE};
+    use crate::protocol::long_string::{LONG, TRUSTED};
     use crate::protocol::server_error::ServerError;
     use crate::protocol::value::Value;
 
-    /// All replies of `bytes`, which arrive in pieces of these sizes, over and over.
+    /// All replies of `bytes`, which arrive in pieces of these sizes, over and over, where the decoder wants them.
     fn decode_in(bytes: &[u8], sizes: &[usize]) -> Result<Vec<Value>, DecodeError> {
         let mut decoder = Decoder::new(usize::MAX);
         let mut buffer = BytesMut::new();
         let mut values = Vec::new();
         let mut rest = bytes;
         for size in sizes.iter().cycle() {
-            let (piece, later) = rest.split_at((*size).min(rest.len()));
-            buffer.extend_from_slice(piece);
+            let mut room = decoder.room(&mut buffer, (*size).min(rest.len()));
+            let (piece, later) = rest.split_at((*size).min(rest.len()).min(room.remaining_mut()));
+            room.put_slice(piece);
             rest = later;
             while let Some(value) = decoder.decode(&mut buffer)? {
                 values.push(value);
@@ -390,6 +410,13 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
         decode_in(bytes, &[usize::MAX])
+    }
+
+    #[track_caller]
+    fn one_in(bytes: &[u8], sizes: &[usize]) -> Value {
+        let mut values = decode_in(bytes, sizes).unwrap();
+        assert_eq!(values.len(), 1, "{values:?}");
+        values.pop().unwrap()
     }
 
     #[track_caller]
@@ -421,7 +448,13 @@ mod tests {
 
     fn blob() -> impl Strategy<Value = Vec<u8>> {
         let short = prop::collection::vec(any::<u8>(), 0..40);
-        prop_oneof![short, Just(b"\r\n".to_vec()), Just(b"$3\r\nfoo\r\n".to_vec()), Just(vec![b'\r'; 300])]
+        prop_oneof![
+            16 => short,
+            4 => Just(b"\r\n".to_vec()),
+            4 => Just(b"$3\r\nfoo\r\n".to_vec()),
+            4 => Just(vec![b'\r'; 300]),
+            1 => (LONG - 2..LONG + 6).prop_map(|length| vec![b'\n'; length]),
+        ]
     }
 
     fn scalar2() -> impl Strategy<Value = Sent<Frame2>> {
@@ -605,6 +638,37 @@ mod tests {
             prop_assert_eq!(&decode_in(&bytes, &sizes), &whole);
         }
 
+        /// Behind an attribute every token goes the thorough way, so the two ways are held against each other.
+        #[test]
+        fn common_scalars_are_read_alike_in_both_ways(
+            scalar in prop_oneof![
+                "[:$][-+]?[0-9]{0,20}\r\n",
+                "[:$_+][-OK0-9]{0,3}\r?\n?",
+                (0_usize..30, "[a\r\n]{0,30}").prop_map(|(length, text)| format!("${length}\r\n{text}\r\n")),
+                "[a\r\n]{0,120}".prop_map(|text| format!("${}\r\n{text}\r\n", text.len())),
+                any::<i64>().prop_map(|number| format!(":{number}\r\n")),
+            ],
+            room in 0_usize..200,
+        ) {
+            let limited = |bytes: &str, limit| {
+                let mut decoder = Decoder::new(limit);
+                let mut buffer = BytesMut::from(bytes);
+                (decoder.decode(&mut buffer), buffer)
+            };
+            // After an error the buffer is nobody's.
+            let outcome = |(reply, left)| match reply {
+                Err(DecodeError::TooLarge(_)) => Err(DecodeError::TooLarge(0)),
+                Err(error) => Err(error),
+                Ok(reply) => Ok((reply, left)),
+            };
+            let common = outcome(limited(&scalar, room));
+            let thorough = outcome(limited(&format!("|0\r\n{scalar}"), room + size_of::<Value>()));
+            prop_assert_eq!(common, thorough);
+            let elements = limited(&format!("*2\r\n{scalar}:1\r\n"), 1_000_000).0;
+            let thorough = limited(&format!("*2\r\n|0\r\n{scalar}:1\r\n"), 1_000_000).0;
+            prop_assert_eq!(elements, thorough);
+        }
+
         #[test]
         fn no_bytes_at_all_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(decode(&bytes).is_ok() || decode_in(&bytes, &[1]).is_err());
@@ -728,7 +792,7 @@ mod tests {
             let mut buffer = BytesMut::from(format!("{header}abc").as_bytes());
             assert_eq!(decoder.decode(&mut buffer), Ok(None), "{header:?}");
             assert!(buffer.capacity() < 1024);
-            assert!(decoder.missing_bytes(buffer.len()) > 1 << 60);
+            assert_eq!(decoder.room(&mut buffer, 1).remaining_mut(), TRUSTED - 3);
             assert_eq!(
                 Decoder::new(1 << 30).decode(&mut BytesMut::from(header)),
                 Err(DecodeError::TooLarge(1 << 30))
@@ -747,6 +811,35 @@ mod tests {
                 Err(DecodeError::TooLarge(1 << 30))
             );
         }
+    }
+
+    #[test]
+    fn a_large_string_has_the_buffer_for_itself_that_it_arrives_in() {
+        for (kind, begins) in [("$", ""), ("=", "txt:"), ("!", "ERR ")] {
+            let text = format!("{begins}{}", "x".repeat(3 * LONG));
+            let bytes = format!("*2\r\n{kind}{}\r\n{text}\r\n:7\r\n", text.len()).into_bytes();
+            let whole = one_in(&bytes, &[usize::MAX]);
+            for sizes in [&[1][..], &[LONG], &[40, 1, 65_536], &[3 * LONG + 16, 1]] {
+                assert_eq!(one_in(&bytes, sizes), whole, "{kind} in pieces of {sizes:?}");
+            }
+        }
+        let mut decoder = Decoder::new(usize::MAX);
+        let mut buffer = BytesMut::from(format!("${}\r\nab", LONG).as_str());
+        assert_eq!(decoder.decode(&mut buffer), Ok(None));
+        let mut room = decoder.room(&mut buffer, 100);
+        assert_eq!(room.remaining_mut(), LONG - 2);
+        let place = room.chunk_mut().as_mut_ptr();
+        room.put_bytes(b'c', LONG - 2);
+        assert_eq!(decoder.decode(&mut buffer), Ok(None), "the end of its line is missing");
+        let mut room = decoder.room(&mut buffer, 100);
+        assert!(room.remaining_mut() > LONG);
+        room.put_slice(b"\r\n:1\r\n");
+        let Ok(Some(Value::Bulk(value))) = decoder.decode(&mut buffer) else { panic!() };
+        assert_eq!(value.len(), LONG);
+        assert_eq!(value[2..].as_ptr(), place.cast_const(), "it was moved once more");
+        assert_eq!(decoder.decode(&mut buffer), Ok(Some(Value::Int(1))));
+        let mut buffer = BytesMut::from(format!("${LONG}\r\n{}", "x".repeat(LONG + 2)).as_str());
+        assert_eq!(Decoder::new(usize::MAX).decode(&mut buffer), Err(DecodeError::BadStringEnd));
     }
 
     #[test]
@@ -917,7 +1010,8 @@ mod tests {
         let mut buffer = BytesMut::from(&b"$1000000\r\n"[..]);
         for piece in 0..1000 {
             assert_eq!(decoder.decode(&mut buffer), Ok(None));
-            assert_eq!(decoder.missing_bytes(buffer.len()), 1_000_002 - piece * 7);
+            assert!(buffer.is_empty());
+            assert_eq!(decoder.room(&mut buffer, 1).remaining_mut(), 1_000_000 - piece * 7);
             buffer.extend_from_slice(b"\r\nseven");
         }
     }

@@ -38,6 +38,83 @@ pub(crate) fn lookup_sub(container: &[u8], sub: &[u8]) -> Option<&'static Comman
     })
 }
 
+/// A command that is named in this crate's own code: its facts, and its name as it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// The words with a space between them, as users write it.
+    pub(crate) name: &'static str,
+    pub(crate) spec: &'static CommandSpec,
+    /// The encoded words; so many bytes of it, so many arguments.
+    pub(crate) start: [u8; START],
+    pub(crate) length: u8,
+    pub(crate) args: u8,
+}
+
+/// Room for the encoded words of any name in the table.
+pub(crate) const START: usize = 48;
+
+impl Known {
+    /// Meant for `const`: then a name that is not in the table does not compile, and neither look-up nor encoding costs
+    /// a request anything. Subcommands as in `OBJECT ENCODING`.
+    pub(crate) const fn find(name: &'static str) -> Self {
+        let mut entry = 0;
+        #[expect(clippy::indexing_slicing, reason = "runs in the compiler, for which a panic is an error")]
+        while entry < TABLE.len() {
+            if is_name(TABLE[entry].name.as_bytes(), name.as_bytes()) {
+                let (start, length, args) = encoded(name.as_bytes());
+                return Self { name, spec: &TABLE[entry], start, length, args };
+            }
+            entry += 1;
+        }
+        #[expect(clippy::panic, reason = "runs in the compiler, for which a panic is an error")]
+        {
+            panic!("no server knows a command of this name")
+        }
+    }
+}
+
+/// Whether `name` is the table's name `known` with a space for the separator.
+const fn is_name(mut known: &[u8], mut name: &[u8]) -> bool {
+    while let ([a, known_rest @ ..], [b, name_rest @ ..]) = (known, name) {
+        if !(*a == *b || (*a == SEPARATOR && *b == b' ')) {
+            return false;
+        }
+        (known, name) = (known_rest, name_rest);
+    }
+    known.is_empty() && name.is_empty()
+}
+
+/// The words of `name` as RESP bulk strings, the bytes that they take, and how many they are.
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler, for which a panic is an error")]
+const fn encoded(name: &[u8]) -> ([u8; START], u8, u8) {
+    let (mut start, mut length, mut args) = ([0; START], 0, 0);
+    let mut from = 0;
+    while from < name.len() {
+        let mut to = from;
+        while to < name.len() && name[to] != b' ' {
+            to += 1;
+        }
+        let digits = [b'0' + ((to - from) / 10) as u8, b'0' + ((to - from) % 10) as u8];
+        let header = [b'$', digits[0], digits[1], b'\r', b'\n'];
+        let mut at = 0;
+        while at < header.len() {
+            if at != 1 || digits[0] != b'0' {
+                start[length] = header[at];
+                length += 1;
+            }
+            at += 1;
+        }
+        while from < to {
+            start[length] = name[from];
+            (length, from) = (length + 1, from + 1);
+        }
+        start[length] = b'\r';
+        start[length + 1] = b'\n';
+        (length, args, from) = (length + 2, args + 1, to + 1);
+    }
+    (start, length as u8, args)
+}
+
 const SEPARATOR: u8 = b'|';
 
 /// More than twice the number of names, so that the first bucket is mostly the right one.
@@ -269,6 +346,17 @@ mod tests {
         for (container, sub) in [("OBJECT", ""), ("", "ENCODING"), ("GET", "K"), ("OBJECT|ENCODING", "")] {
             assert_eq!(lookup_sub(container.as_bytes(), sub.as_bytes()), None, "{container:?} {sub:?}");
         }
+    }
+
+    #[test]
+    fn a_known_name_has_the_facts_that_the_look_up_finds() {
+        const KNOWN: [Known; 2] = [Known::find("GET"), Known::find("CLUSTER COUNTKEYSINSLOT")];
+        let [get, count] = &KNOWN;
+        assert_eq!((&get.start[..usize::from(get.length)], get.args), (&b"$3\r\nGET\r\n"[..], 1));
+        assert_eq!(Some(get.spec), lookup(b"GET"));
+        let words = b"$7\r\nCLUSTER\r\n$15\r\nCOUNTKEYSINSLOT\r\n";
+        assert_eq!((&count.start[..usize::from(count.length)], count.args), (&words[..], 2));
+        assert_eq!(Some(count.spec), lookup_sub(b"CLUSTER", b"COUNTKEYSINSLOT"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::protocol::body::Body;
+use crate::protocol::body::{Body, SEGMENT};
 use crate::slot::Slot;
 
 /// A value that is written as exactly one argument.
@@ -130,7 +130,8 @@ impl ToArg for String {
 
 impl ToArg for Vec<u8> {
     fn write_arg(self, arg: ArgWriter<'_>) -> WrittenArg {
-        arg.owned(self.into())
+        // `Bytes` of a vector with room to spare costs an allocation.
+        if self.len() < SEGMENT { arg.bytes(&self) } else { arg.owned(self.into()) }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
@@ -86,8 +87,10 @@ impl Peer {
                 .with_node(self.node().clone())
         };
         self.link.budget().take(command.body().wire_length()).await;
-        let pending =
-            self.link.send(command, None).map_err(|Refusal(cause)| lost(Outcome::NotSent, cause))?;
+        let pending = self
+            .link
+            .send(command, None, Waker::noop())
+            .map_err(|Refusal(cause)| lost(Outcome::NotSent, cause))?;
         match timeout(time_of(command), pending).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Loss { cause, written: 0 })) => Err(lost(Outcome::NotSent, cause)),
