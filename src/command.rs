@@ -295,7 +295,7 @@ impl Command {
     /// The slot, if the command goes there and nothing but its marked keys decides that.
     #[inline]
     pub(crate) fn plain_slot(&self) -> Option<Slot> {
-        let is_plain = self.target.is_none()
+        let is_plain = self.target().is_none()
             && self.spec.is_none_or(|spec| !spec.container && spec.blocking == Blocking::Never);
         if is_plain { self.marked_slot() } else { None }
     }

@@ -119,30 +119,26 @@ impl Body {
 
     /// Each argument, the command's name first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter_with_ends().map(|(arg, _)| arg)
+    }
+
+    /// Each argument with the place in [`Body::bytes`] where it ends: there the next one begins.
+    pub(crate) fn iter_with_ends(&self) -> impl Iterator<Item = (&[u8], usize)> {
         let bytes = self.bytes();
         let mut segments = self.segments().iter().peekable();
         let mut at = 0;
         std::iter::from_fn(move || {
             let rest = bytes.get(at..)?;
-            let line = memchr::memchr(b'\r', rest)?;
-            let length = std::str::from_utf8(rest.get(1..line)?).ok()?.parse::<usize>().ok()?;
-            let start = at + line + 2;
-            if let Some((_, segment)) = segments.next_if(|(place, _)| *place == start && length >= SEGMENT) {
-                at = start + 2;
-                return Some(segment.as_ref());
+            let (length, header) = length_in(rest)?;
+            if length >= SEGMENT
+                && let Some((_, segment)) = segments.next_if(|(place, _)| *place == at + header)
+            {
+                at += header + 2;
+                return Some((segment.as_ref(), at));
             }
-            at = start + length + 2;
-            bytes.get(start..start + length)
-        })
-    }
-
-    /// Each argument with the place in [`Body::bytes`] where it ends: there the next one begins.
-    pub(crate) fn iter_with_ends(&self) -> impl Iterator<Item = (&[u8], usize)> {
-        let mut end = 0;
-        self.iter().map(move |arg| {
-            let short = if arg.len() < SEGMENT { arg.len() } else { 0 };
-            end += header_length(arg.len()) + short + 2;
-            (arg, end)
+            let arg = rest.get(header..header + length)?;
+            at += header + length + 2;
+            Some((arg, at))
         })
     }
 
@@ -150,14 +146,14 @@ impl Body {
     #[inline]
     pub(crate) fn excerpt(&self, range: Range<usize>) -> Excerpt<'_> {
         let start = range.start;
-        let segments = match self.segments.as_slice() {
+        let segments = match self.segments() {
             [] => &[],
             all => {
                 let before = |end: usize| all.partition_point(|(place, _)| *place < end);
                 all.get(before(start)..before(range.end)).unwrap_or_default()
             }
         };
-        Excerpt { bytes: self.bytes.get(range).unwrap_or_default(), segments, start }
+        Excerpt { bytes: self.bytes().get(range).unwrap_or_default(), segments, start }
     }
 }
 
@@ -188,6 +184,19 @@ impl<'a> Excerpt<'a> {
     pub(crate) fn wire_length(&self) -> usize {
         self.bytes.len() + self.segments.iter().map(|(_, segment)| segment.len()).sum::<usize>()
     }
+}
+
+/// The number that the header at the front of `bytes` tells, and how long the header is.
+#[inline]
+fn length_in(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut number = 0;
+    for (place, byte) in bytes.iter().enumerate().skip(1) {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + usize::from(byte - b'0'),
+            _end => return Some((number, place + 2)),
+        }
+    }
+    None
 }
 
 /// Writes one whole argument to the front of `room`; how long it is, or `None` if it does not fit.
