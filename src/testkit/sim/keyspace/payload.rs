@@ -5,12 +5,14 @@
 //! no part of it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use crc16::{State, XMODEM};
+use crc::{CRC_16_XMODEM, Crc};
 
 use crate::testkit::sim::keyspace::entry::{Hash, List, Set, Stored, Text};
 use crate::testkit::sim::keyspace::sorted_set::SortedSet;
 use crate::testkit::sim::keyspace::stream::{Stream, StreamId};
 use crate::testkit::sim::refused::Refused;
+
+static CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
 /// Raised when the form changes.
 const VERSION: u16 = 1;
@@ -61,7 +63,7 @@ pub(in crate::testkit::sim) fn dump(value: &Stored) -> Bytes {
         }
     }
     out.put_u16(VERSION);
-    out.put_u16(State::<XMODEM>::calculate(&out));
+    out.put_u16(CRC.checksum(&out));
     out.freeze()
 }
 
@@ -78,7 +80,7 @@ fn body(payload: &[u8]) -> Option<&[u8]> {
     let (body, mut footer) = payload.split_at_checked(payload.len().checked_sub(FOOTER)?)?;
     let version = footer.get_u16();
     let summed = payload.get(..payload.len() - size_of::<u16>())?;
-    (version == VERSION && footer.get_u16() == State::<XMODEM>::calculate(summed)).then_some(body)
+    (version == VERSION && footer.get_u16() == CRC.checksum(summed)).then_some(body)
 }
 
 fn put(out: &mut BytesMut, item: &[u8]) {
@@ -147,9 +149,8 @@ fn take_id(from: &mut Bytes) -> Option<StreamId> {
 #[cfg(test)]
 mod tests {
     use bytes::{BufMut, Bytes, BytesMut};
-    use crc16::{State, XMODEM};
 
-    use super::{VERSION, dump, restore};
+    use super::{CRC, VERSION, dump, restore};
     use crate::testkit::sim::keyspace::entry::{Stored, Text};
     use crate::testkit::sim::keyspace::sorted_set::SortedSet;
     use crate::testkit::sim::keyspace::stream::{Stream, StreamId};
@@ -201,7 +202,7 @@ mod tests {
         for body in [&b""[..], b"\x09", b"\x01\xff\xff\xff\xff\xff\xff\xff\xff", b"\x01\0\0\0\0\0\0\0\0"] {
             let mut payload = BytesMut::from(body);
             payload.put_u16(VERSION);
-            payload.put_u16(State::<XMODEM>::calculate(&payload));
+            payload.put_u16(CRC.checksum(&payload));
             assert_eq!(restore(&payload).unwrap_err().0, "ERR Bad data format", "{body:?}");
         }
     }
