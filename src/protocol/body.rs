@@ -179,10 +179,9 @@ impl<'a> Excerpt<'a> {
         self.segments.iter().map(move |(place, segment)| (place - start, segment))
     }
 
-    /// What it takes on the wire.
-    #[inline]
-    pub(crate) fn wire_length(&self) -> usize {
-        self.bytes.len() + self.segments.iter().map(|(_, segment)| segment.len()).sum::<usize>()
+    /// What the long arguments take on the wire apart from [`Excerpt::bytes`].
+    pub(crate) fn long_length(&self) -> usize {
+        self.segments.iter().map(|(_, segment)| segment.len()).sum()
     }
 }
 
@@ -262,7 +261,11 @@ impl Header {
 /// Appends `<kind><number>\r\n`.
 #[inline]
 pub(crate) fn push_header(out: &mut Vec<u8>, kind: u8, number: usize) {
-    out.extend_from_slice(Header::new(kind, number).as_bytes());
+    match number {
+        // Its length is known here, so this is no call of a function that copies.
+        0..10 => out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
+        _longer => out.extend_from_slice(Header::new(kind, number).as_bytes()),
+    }
 }
 
 /// The length of `*<number>\r\n`.
