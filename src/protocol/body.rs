@@ -79,6 +79,15 @@ impl Body {
         long.bytes.extend_from_slice(b"\r\n");
     }
 
+    /// Makes room for so many arguments of a usual size, if they are many.
+    pub(crate) fn expect(&mut self, args: usize) {
+        const USUAL: usize = 32;
+        if args.saturating_mul(USUAL) > 2 * INLINE {
+            // Not on the word of the caller's iterator alone: it may be wrong.
+            self.long().bytes.reserve(args.min(1 << 16) * USUAL);
+        }
+    }
+
     /// What is inline moves to the heap.
     fn long(&mut self) -> &mut Long {
         let Self { inline, length, long, .. } = self;
