@@ -1,0 +1,7 @@
+//! One file for each client.
+
+pub(crate) mod floor;
+pub(crate) mod fred;
+pub(crate) mod keyslot;
+pub(crate) mod redis;
+pub(crate) mod rustis;

@@ -1,0 +1,85 @@
+//! `all`: interleaved rounds, each run in a child of its own, so that no client warms up or fragments another's memory.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::adapter::Result;
+use crate::cluster::Cluster;
+use crate::options::All;
+use crate::row::Row;
+use crate::table;
+use crate::workload::Workload;
+
+impl All {
+    /// Runs everything and prints the tables; the failures of runs are told at the end.
+    pub(crate) async fn run(&self) -> Result<()> {
+        let cluster = match self.seeds.as_slice() {
+            [] => Cluster::start(&self.server).await?,
+            seeds => Cluster::at(seeds.to_vec()),
+        };
+        cluster.fill().await?;
+        let mut out = self.out.as_ref().map(|path| OpenOptions::new().create(true).append(true).open(path));
+        let out = out.take().transpose()?;
+        let (mut rows, mut failures) = (Vec::new(), Vec::new());
+        for round in 1..=self.rounds {
+            for (workload, runtime, client) in self.runs() {
+                eprintln!("round {round} of {}: {} {runtime} {client}", self.rounds, workload.name);
+                match self.child(&cluster, workload, runtime, client) {
+                    Ok(row) => rows.push(Row { round, ..row }),
+                    Err(error) => {
+                        let failure = format!("round {round}: {} {runtime} {client}: {error}", workload.name);
+                        eprintln!("FAILED: {failure}");
+                        failures.push(failure);
+                        continue;
+                    }
+                }
+                if let (Some(file), Some(row)) = (&out, rows.last()) {
+                    write_line(file, row)?;
+                }
+            }
+        }
+        println!("Server: {}. {} rounds, {} s each.\n", cluster.server, self.rounds, self.seconds);
+        print!("{}", table::render(&rows));
+        for failure in &failures {
+            println!("- FAILED: {failure}");
+        }
+        Ok(())
+    }
+
+    /// What a round consists of, the clients of a workload one after the other.
+    fn runs(&self) -> impl Iterator<Item = (&'static Workload, &str, &str)> {
+        self.workloads.iter().flat_map(move |workload| {
+            self.runtimes.iter().flat_map(move |runtime| {
+                self.clients
+                    .iter()
+                    .filter(move |client| makes_sense(client, workload, runtime))
+                    .map(move |client| (*workload, runtime.as_str(), client.as_str()))
+            })
+        })
+    }
+
+    fn child(&self, cluster: &Cluster, workload: &Workload, runtime: &str, client: &str) -> Result<Row> {
+        let output = Command::new(std::env::current_exe()?)
+            .args(["one", "--client", client, "--workload", workload.name, "--runtime", runtime])
+            .args(["--seconds", &self.seconds.to_string(), "--seeds", &cluster.seeds.join(",")])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !output.status.success() {
+            return Err(format!("the child ended with {}", output.status).into());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+}
+
+/// The floor blocks its thread: one task on one thread is what it is.
+fn makes_sense(client: &str, workload: &Workload, runtime: &str) -> bool {
+    client != "floor" || (workload.tasks == 1 && runtime == "current")
+}
+
+fn write_line(mut file: &File, row: &Row) -> Result<()> {
+    let mut line = serde_json::to_vec(row)?;
+    line.push(b'\n');
+    Ok(file.write_all(&line)?)
+}
