@@ -36,8 +36,7 @@ pub(crate) trait Adapter: Clone + Send + Sync + Sized + 'static {
     /// How it loads fastest, as found by trial.
     const BULK: Bulk;
 
-    /// Names of workloads that the client has no way of its own for, by their beginning, each with what is done
-    /// instead.
+    /// Names of workloads that the client has no way of its own for, up to their number, each with what is done instead.
     const EMULATED: &'static [(&'static str, &'static str)] = &[];
 
     fn connect(seeds: &[String]) -> impl Future<Output = Result<Self>>;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::adapter::Result;
+use crate::c_benchmark;
 use crate::cluster::Cluster;
 use crate::options::All;
 use crate::row::Row;
@@ -25,6 +26,10 @@ impl All {
         for round in 1..=self.rounds {
             for (workload, runtime, client) in self.runs() {
                 eprintln!("round {round} of {}: {} {runtime} {client}", self.rounds, workload.name);
+                if workload.is_bulk() {
+                    // Each load finds the same: new keys, and servers that need not grow less than for the others.
+                    cluster.fill().await?;
+                }
                 match self.child(&cluster, workload, runtime, client) {
                     Ok(row) => rows.push(Row { round, ..row }),
                     Err(error) => {
@@ -60,9 +65,14 @@ impl All {
     }
 
     fn child(&self, cluster: &Cluster, workload: &Workload, runtime: &str, client: &str) -> Result<Row> {
+        let limit = match workload.is_bulk() {
+            true => ["--ops".to_owned(), self.bulk_keys.to_string()],
+            false => ["--seconds".to_owned(), self.seconds.to_string()],
+        };
         let output = Command::new(std::env::current_exe()?)
             .args(["one", "--client", client, "--workload", workload.name, "--runtime", runtime])
-            .args(["--seconds", &self.seconds.to_string(), "--seeds", &cluster.seeds.join(",")])
+            .args(limit)
+            .args(["--seeds", &cluster.seeds.join(",")])
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()?;
@@ -73,9 +83,13 @@ impl All {
     }
 }
 
-/// The floor blocks its thread: one task on one thread is what it is.
+/// The reference points have no runtime. The floor blocks its thread, so that one task is what it has.
 fn makes_sense(client: &str, workload: &Workload, runtime: &str) -> bool {
-    client != "floor" || (workload.tasks == 1 && runtime == "current")
+    match client {
+        "floor" => workload.tasks <= 1 && runtime == "current",
+        c_benchmark::NAME => c_benchmark::can_run(workload) && runtime == "current",
+        _ => true,
+    }
 }
 
 fn write_line(mut file: &File, row: &Row) -> Result<()> {

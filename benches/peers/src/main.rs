@@ -21,6 +21,7 @@ mod adapter;
 mod adapters;
 mod all;
 mod allocations;
+mod c_benchmark;
 mod cluster;
 mod keys;
 mod latency;

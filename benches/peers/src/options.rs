@@ -7,8 +7,8 @@ use std::time::Duration;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Parser, ValueExt};
 
-use crate::adapter::Result;
-use crate::one::{CLIENTS, One, RUNTIMES};
+use crate::adapter::{Bulk, Result};
+use crate::one::{BULK_KEYS, CLIENTS, One, RUNTIMES};
 use crate::timed::Limit;
 use crate::workload::{ALL, Workload};
 
@@ -19,12 +19,15 @@ keyslot beside other clients, on real servers.
     --clients A,B  --workloads A,B  --runtimes A,B    some of them only
     --rounds N     default 5
     --seconds S    of each timed loop; default 3
+    --bulk-keys N  default 1000000
     --server NAME  a folder of scripts/servers; default redis-7.0
     --seeds A,B    a cluster that is there; IT IS EMPTIED
     --out FILE     a line of JSON for each run is added to it
 
   keyslot-peers one --client X --workload W --seeds A,B [--runtime current|multi]
-                    [--seconds S | --ops N]    one run; prints one line of JSON
+                    [--seconds S | --ops N]    one run; prints one line of JSON;
+                    a bulk load writes N keys
+    --bulk-tasks N  --bulk-batch N     how; the default is the client's best
 
   keyslot-peers fill --seeds A,B     empties that cluster and writes the keys of all workloads
 ";
@@ -43,6 +46,7 @@ pub(crate) struct All {
     pub(crate) runtimes: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
+    pub(crate) bulk_keys: usize,
     pub(crate) server: String,
     pub(crate) seeds: Vec<String>,
     pub(crate) out: Option<PathBuf>,
@@ -57,6 +61,9 @@ struct Given {
     rounds: Option<usize>,
     seconds: Option<f64>,
     ops: Option<u64>,
+    bulk_keys: Option<usize>,
+    bulk_tasks: Option<usize>,
+    bulk_batch: Option<usize>,
     server: Option<String>,
     seeds: Vec<String>,
     out: Option<PathBuf>,
@@ -75,6 +82,9 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Task> {
             Long("rounds") => given.rounds = Some(number(&mut parser)?),
             Long("seconds") => given.seconds = Some(number(&mut parser)?),
             Long("ops") => given.ops = Some(number(&mut parser)?),
+            Long("bulk-keys") => given.bulk_keys = Some(number(&mut parser)?),
+            Long("bulk-tasks") => given.bulk_tasks = Some(number(&mut parser)?),
+            Long("bulk-batch") => given.bulk_batch = Some(number(&mut parser)?),
             Long("server") => given.server = Some(parser.value()?.string()?),
             Long("seeds") => given.seeds = list(&mut parser)?,
             Long("out") => given.out = Some(parser.value()?.into()),
@@ -125,6 +135,7 @@ impl Given {
             workload: workload(&first(self.workloads).ok_or("--workload is missing")?)?,
             runtime: first(self.runtimes).unwrap_or_else(|| "current".to_owned()),
             limit,
+            bulk: self.bulk_tasks.zip(self.bulk_batch).map(|(tasks, batch)| Bulk { tasks, batch }),
             seeds: self.seeds,
         })
     }
@@ -140,6 +151,7 @@ impl Given {
             runtimes: chosen(self.runtimes, RUNTIMES)?,
             rounds: self.rounds.unwrap_or(5),
             seconds: self.seconds.unwrap_or(3.0),
+            bulk_keys: self.bulk_keys.unwrap_or(BULK_KEYS),
             server: self.server.unwrap_or_else(|| "redis-7.0".to_owned()),
             seeds: self.seeds,
             out: self.out,

@@ -10,7 +10,7 @@ pub(crate) struct Row {
     pub(crate) runtime: String,
     /// Which of the interleaved rounds.
     pub(crate) round: usize,
-    /// What was done instead, if the client has no way of its own.
+    /// What was done instead, if the client has no way of its own; of `redis-benchmark`, its options.
     pub(crate) emulated: Option<String>,
     pub(crate) seconds: f64,
     pub(crate) requests: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Row {
     /// Per request: of a pipeline, until the last reply.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    pub(crate) p999: f64,
+    pub(crate) p999: Option<f64>,
     /// Peak of the whole process, and before the client was made; the keys are in both.
     pub(crate) peak_kib: u64,
     pub(crate) before_kib: u64,

@@ -98,13 +98,13 @@ fn table(text: &mut String, workload: &str, runtime: &str, lines: &[Line<'_>]) -
             line.spread(|row| row.server_cpu).map_or("-".to_owned(), |cpu| figure(cpu.median)),
             figure(line.median(|row| row.p50)),
             figure(line.median(|row| row.p99)),
-            figure(line.median(|row| row.p999)),
+            line.spread(|row| row.p999).map_or("-".to_owned(), |p999| figure(p999.median)),
             line.median(|row| row.peak_kib as f64) / 1024.0,
         )?;
     }
     for line in lines {
         if let Some(instead) = line.emulated() {
-            writeln!(text, "\n\\* {}: emulated by {instead}.", line.client)?;
+            writeln!(text, "\n\\* {}: {instead}.", line.client)?;
         }
     }
     let best = lines.iter().filter(|line| !line.is_reference() && line.client != "keyslot");

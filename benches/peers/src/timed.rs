@@ -1,12 +1,14 @@
 //! The timed loops: the same for every client, which is a type parameter, so that nothing stands between them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::adapter::{Adapter, Key, Result};
-use crate::keys::Pool;
+use crate::adapter::{Adapter, Bulk, Key, Result, Value};
+use crate::keys::{self, Pool};
 use crate::latency;
 use crate::workload::{Shape, Workload};
 
@@ -38,8 +40,8 @@ trait Requests<A: Adapter>: Clone + Send + 'static {
 pub(crate) async fn run<A: Adapter>(client: &A, workload: &Workload, limit: Limit) -> Result<Done> {
     let tasks = workload.tasks;
     let limit = match limit {
-        Limit::Ops(ops) => Limit::Ops(ops.div_ceil(workload.ops() * tasks as u64)),
-        time => time,
+        Limit::Ops(ops) if tasks > 0 => Limit::Ops(ops.div_ceil(workload.ops() * tasks as u64)),
+        other => other,
     };
     match workload.shape {
         Shape::Get => drive(client, Get(Pool::plain()), tasks, limit).await,
@@ -48,7 +50,46 @@ pub(crate) async fn run<A: Adapter>(client: &A, workload: &Workload, limit: Limi
         Shape::Pipeline(many) => drive(client, Pipeline(Pool::plain(), many), tasks, limit).await,
         Shape::Tagged(many) => drive(client, Tagged(Pool::tagged(), many), tasks, limit).await,
         Shape::Mget(many) => drive(client, Mget(Pool::plain(), many), tasks, limit).await,
+        Shape::LargeSet => drive(client, Set(Pool::large()), tasks, limit).await,
+        Shape::LargeGet => drive(client, Get(Pool::large()), tasks, limit).await,
+        // They end when all keys are written, which are made by [`load`].
+        Shape::Bulk | Shape::BulkSingles => Err("a bulk load has no pool of keys".into()),
     }
+}
+
+/// So many new keys for a bulk load, made before its clock starts.
+pub(crate) struct Fresh {
+    keys: &'static [Key],
+    value: Value,
+}
+
+impl Fresh {
+    pub(crate) fn new(many: usize) -> Self {
+        let (keys, value) = keys::fresh(many);
+        Self { keys, value }
+    }
+}
+
+/// Writes all of `fresh` once.
+pub(crate) async fn load<A: Adapter>(
+    client: &A,
+    workload: &Workload,
+    fresh: &Fresh,
+    bulk: Bulk,
+) -> Result<Done> {
+    let (keys, value, next) = (fresh.keys, fresh.value, Arc::new(AtomicUsize::new(0)));
+    // The tasks end by themselves when no key is left.
+    let limit = Limit::Ops(u64::MAX);
+    let done = if workload.shape == Shape::Bulk {
+        let Bulk { tasks, batch } = bulk;
+        drive(client, Batches { keys, value, next, batch }, tasks, limit).await?
+    } else {
+        drive(client, Singles { keys, value, next }, workload.tasks, limit).await?
+    };
+    if done.ops != keys.len() as u64 {
+        return Err(format!("{} of {} keys were written", done.ops, keys.len()).into());
+    }
+    Ok(done)
 }
 
 /// `limit` is for each task.
@@ -197,5 +238,46 @@ impl<A: Adapter> Requests<A> for Mget {
     async fn one(&mut self, client: &mut A, random: &mut fastrand::Rng) -> Result<u64> {
         let (keys, values) = self.0.some(self.1, random)?;
         check_all(client.mget(keys).await?, keys, values)
+    }
+}
+
+/// Pipelines of `SET`s, whose keys all tasks take from one list.
+#[derive(Clone)]
+struct Batches {
+    keys: &'static [Key],
+    value: Value,
+    next: Arc<AtomicUsize>,
+    batch: usize,
+}
+
+impl<A: Adapter> Requests<A> for Batches {
+    async fn one(&mut self, client: &mut A, _random: &mut fastrand::Rng) -> Result<u64> {
+        let start = self.next.fetch_add(self.batch, Ordering::Relaxed).min(self.keys.len());
+        let end = (start + self.batch).min(self.keys.len());
+        let keys = self.keys.get(start..end).unwrap_or_default();
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let written = client.pipeline_set(keys, self.value).await?;
+        if written != keys.len() {
+            return Err(format!("{written} of {} SETs were answered with OK", keys.len()).into());
+        }
+        Ok(written as u64)
+    }
+}
+
+/// Single `SET`s, whose keys all tasks take from one list.
+#[derive(Clone)]
+struct Singles {
+    keys: &'static [Key],
+    value: Value,
+    next: Arc<AtomicUsize>,
+}
+
+impl<A: Adapter> Requests<A> for Singles {
+    async fn one(&mut self, client: &mut A, _random: &mut fastrand::Rng) -> Result<u64> {
+        let Some(key) = self.keys.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return Ok(0) };
+        client.set(key, self.value).await?;
+        Ok(1)
     }
 }

@@ -46,6 +46,11 @@ impl Cpu {
     }
 }
 
+/// The peak of the largest child that ended and was waited for.
+pub(crate) fn peak_of_children_kib() -> Result<u64> {
+    Ok(getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss().unsigned_abs())
+}
+
 /// A line of `/proc/self/status` in KiB.
 pub(crate) fn memory_kib(name: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;

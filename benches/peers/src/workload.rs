@@ -13,12 +13,20 @@ pub(crate) enum Shape {
     Tagged(usize),
     /// `MGET` over all slots; counted per key.
     Mget(usize),
+    /// Many new keys, each client in its own best way; the tasks are the client's choice.
+    Bulk,
+    /// Many new keys by single `SET`s.
+    BulkSingles,
+    /// Values of 64 KiB.
+    LargeSet,
+    LargeGet,
 }
 
 /// One line of the tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
+    /// 0: the client's choice.
     pub(crate) tasks: usize,
     pub(crate) shape: Shape,
 }
@@ -40,6 +48,10 @@ pub(crate) const ALL: &[Workload] = &[
     workload("tag50-8", 8, Shape::Tagged(50)),
     workload("mget100-1", 1, Shape::Mget(100)),
     workload("mget100-8", 8, Shape::Mget(100)),
+    workload("bulk", 0, Shape::Bulk),
+    workload("bulk-writers", 1024, Shape::BulkSingles),
+    workload("large-set", 16, Shape::LargeSet),
+    workload("large-get", 16, Shape::LargeGet),
 ];
 
 impl Workload {
@@ -47,11 +59,16 @@ impl Workload {
         ALL.iter().find(|workload| workload.name == name)
     }
 
-    /// Operations of one request.
+    /// Operations of one request; of a bulk load's, 1, because its batches are the client's choice.
     pub(crate) fn ops(&self) -> u64 {
         match self.shape {
-            Shape::Get | Shape::Set | Shape::Mix => 1,
             Shape::Pipeline(many) | Shape::Tagged(many) | Shape::Mget(many) => many as u64,
+            _ => 1,
         }
+    }
+
+    /// Writes a number of new keys instead of running for a time.
+    pub(crate) fn is_bulk(&self) -> bool {
+        matches!(self.shape, Shape::Bulk | Shape::BulkSingles)
     }
 }

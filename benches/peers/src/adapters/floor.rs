@@ -71,7 +71,8 @@ impl Adapter for Floor {
     type Reply = Bytes;
 
     const BULK: Bulk = Bulk { tasks: 1, batch: 3000 };
-    const EMULATED: &'static [(&'static str, &'static str)] = &[("mget", "a GET for each key")];
+    const EMULATED: &'static [(&'static str, &'static str)] =
+        &[("mget", "a GET for each key, which is what nodes accept")];
 
     async fn connect(seeds: &[String]) -> Result<Self> {
         let layout = Layout::of(seeds)?;

@@ -11,7 +11,7 @@ use fred::types::Value as Reply;
 
 use crate::adapter::{Adapter, Bulk, Key, Result, Value};
 
-const EMULATED: &[(&str, &str)] = &[("mget", "a pipeline of GETs")];
+const EMULATED: &[(&str, &str)] = &[("mget", "emulated by a pipeline of GETs")];
 
 /// Clients in the pool, each with its own routing task and its own connection to every node.
 const POOL: usize = 4;
@@ -58,7 +58,7 @@ macro_rules! adapter {
         impl Adapter for $name {
             type Reply = Bytes;
 
-            const BULK: Bulk = Bulk { tasks: 8, batch: 500 };
+            const BULK: Bulk = Bulk { tasks: 32, batch: 100 };
             const EMULATED: &'static [(&'static str, &'static str)] = EMULATED;
 
             async fn connect(seeds: &[String]) -> Result<Self> {

@@ -11,7 +11,7 @@ pub(crate) struct Keyslot(Client);
 impl Adapter for Keyslot {
     type Reply = Bytes;
 
-    const BULK: Bulk = Bulk { tasks: 8, batch: 500 };
+    const BULK: Bulk = Bulk { tasks: 4, batch: 1000 };
 
     async fn connect(seeds: &[String]) -> Result<Self> {
         Ok(Self(Client::builder().seeds(seeds).connect().await?))

@@ -15,6 +15,8 @@ use redis::{AsyncCommands, Pipeline, Value as Reply, from_redis_value, pipe};
 use crate::adapter::{Adapter, Bulk, Key, Result, Value};
 use crate::wire::{Layout, slot};
 
+const BY_NODE: &str = "emulated, the caller groups the commands by node and routes each group";
+
 #[derive(Clone)]
 pub(crate) struct Redis {
     connection: ClusterConnection,
@@ -68,9 +70,8 @@ impl Redis {
 impl Adapter for Redis {
     type Reply = Vec<u8>;
 
-    const BULK: Bulk = Bulk { tasks: 8, batch: 500 };
-    const EMULATED: &'static [(&'static str, &'static str)] =
-        &[("pipe", "grouped by node by the caller"), ("bulk", "grouped by node by the caller")];
+    const BULK: Bulk = Bulk { tasks: 4, batch: 1000 };
+    const EMULATED: &'static [(&'static str, &'static str)] = &[("pipe", BY_NODE), ("bulk", BY_NODE)];
 
     async fn connect(seeds: &[String]) -> Result<Self> {
         let client = ClusterClient::new(seeds.iter().map(|seed| format!("redis://{seed}")))?;

@@ -25,7 +25,8 @@ fn owned(replies: Vec<Option<BulkString>>) -> Vec<Option<Reply>> {
 impl Adapter for Rustis {
     type Reply = Reply;
 
-    const BULK: Bulk = Bulk { tasks: 8, batch: 500 };
+    /// Its cost for a command grows with the commands in flight.
+    const BULK: Bulk = Bulk { tasks: 1, batch: 100 };
 
     async fn connect(seeds: &[String]) -> Result<Self> {
         Ok(Self(Client::connect(format!("redis+cluster://{}", seeds.join(","))).await?))
