@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use crate::adapter::Result;
 use crate::c_benchmark;
 use crate::cluster::Cluster;
+use crate::counts::Counters;
 use crate::options::All;
 use crate::row::Row;
 use crate::table;
@@ -44,6 +45,7 @@ impl All {
                 }
             }
         }
+        rows.extend(self.count(&cluster, &mut failures, out.as_ref()).await?);
         println!("Server: {}. {} rounds, {} s each.\n", cluster.server, self.rounds, self.seconds);
         print!("{}", table::render(&rows));
         for failure in &failures {
@@ -62,6 +64,36 @@ impl All {
                     .map(move |client| (*workload, runtime.as_str(), client.as_str()))
             })
         })
+    }
+
+    /// What does not depend on noise, once for each client: allocations of every workload if there is a build that
+    /// counts them, system calls and instructions of the chosen ones.
+    async fn count(
+        &self,
+        cluster: &Cluster,
+        failures: &mut Vec<String>,
+        out: Option<&File>,
+    ) -> Result<Vec<Row>> {
+        let counters = Counters::find(self.counting.clone(), cluster.seeds.clone())?;
+        // Keys may be gone after a bulk load.
+        cluster.fill().await?;
+        let mut rows = Vec::new();
+        for (workload, runtime, client) in self.runs() {
+            let is_chosen = self.counts.iter().any(|chosen| chosen.name == workload.name);
+            match counters.count(workload, runtime, client, is_chosen) {
+                Ok(None) => {}
+                Ok(Some(row)) => {
+                    out.map(|file| write_line(file, &row)).transpose()?;
+                    rows.push(row);
+                }
+                Err(error) => {
+                    let failure = format!("counts: {} {runtime} {client}: {error}", workload.name);
+                    eprintln!("FAILED: {failure}");
+                    failures.push(failure);
+                }
+            }
+        }
+        Ok(rows)
     }
 
     fn child(&self, cluster: &Cluster, workload: &Workload, runtime: &str, client: &str) -> Result<Row> {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::adapter::{Key, Result, Value};
+use crate::workload::{Shape, Workload};
 
 /// Keys of one kind and, at the same place, the value that each one holds.
 #[derive(Clone, Copy)]
@@ -24,6 +25,15 @@ const LARGE_KEYS: usize = 64;
 const LARGE_VALUE: usize = 64 << 10;
 
 impl Pool {
+    /// What a workload needs; a bulk load for its warm-up.
+    pub(crate) fn of(workload: &Workload) -> Self {
+        match workload.shape {
+            Shape::Tagged(_) => Self::tagged(),
+            Shape::LargeSet | Shape::LargeGet => Self::large(),
+            _ => Self::plain(),
+        }
+    }
+
     /// 10,000 keys over all slots.
     pub(crate) fn plain() -> Self {
         Self::new(1, VALUE, (0..KEYS).map(|number| format!("key:{number:08}")))

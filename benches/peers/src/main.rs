@@ -23,6 +23,7 @@ mod all;
 mod allocations;
 mod c_benchmark;
 mod cluster;
+mod counts;
 mod keys;
 mod latency;
 mod one;

@@ -13,6 +13,7 @@ use crate::adapters::keyslot::Keyslot;
 use crate::adapters::redis::Redis;
 use crate::adapters::rustis::Rustis;
 use crate::c_benchmark;
+use crate::keys::Pool;
 use crate::row::Row;
 use crate::timed::{self, Done, Fresh, Limit};
 use crate::usage::{Cpu, Servers, memory_kib};
@@ -89,15 +90,16 @@ impl One {
         let name = self.workload.name;
         let servers = Servers::of(&self.seeds)?;
         let fresh = self.workload.is_bulk().then(|| Fresh::new(self.bulk_keys()));
+        let pool = Pool::of(self.workload);
         let before_kib = memory_kib("VmRSS")?;
         let client = A::connect(&self.seeds).await.map_err(|error| format!("connect: {error}"))?;
-        timed::run(&client, &self.warm_up_workload(), self.warm_up()).await?;
+        timed::run(&client, &self.warm_up_workload(), pool, self.warm_up()).await?;
         latency::reset();
 
         let (server, cpu, heap) = (servers.cpu()?, Cpu::own()?, allocations::now());
         let done = match &fresh {
             Some(fresh) => timed::load(&client, self.workload, fresh, self.bulk.unwrap_or(A::BULK)).await?,
-            None => timed::run(&client, self.workload, self.limit).await?,
+            None => timed::run(&client, self.workload, pool, self.limit).await?,
         };
         let (heap, cpu, server) =
             (allocations::now().zip(heap), Cpu::own()?.since(cpu), servers.cpu()?.saturating_sub(server));

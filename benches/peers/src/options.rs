@@ -22,6 +22,9 @@ keyslot beside other clients, on real servers.
     --bulk-keys N  default 1000000
     --server NAME  a folder of scripts/servers; default redis-7.0
     --seeds A,B    a cluster that is there; IT IS EMPTIED
+    --counting EXE a build with --features count-allocations, for allocations
+    --counts A,B   workloads of which system calls and instructions are counted,
+                   which is slow; default none
     --out FILE     a line of JSON for each run is added to it
 
   keyslot-peers one --client X --workload W --seeds A,B [--runtime current|multi]
@@ -49,6 +52,8 @@ pub(crate) struct All {
     pub(crate) bulk_keys: usize,
     pub(crate) server: String,
     pub(crate) seeds: Vec<String>,
+    pub(crate) counting: Option<PathBuf>,
+    pub(crate) counts: Vec<&'static Workload>,
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -66,6 +71,8 @@ struct Given {
     bulk_batch: Option<usize>,
     server: Option<String>,
     seeds: Vec<String>,
+    counting: Option<PathBuf>,
+    counts: Vec<String>,
     out: Option<PathBuf>,
 }
 
@@ -87,6 +94,8 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Task> {
             Long("bulk-batch") => given.bulk_batch = Some(number(&mut parser)?),
             Long("server") => given.server = Some(parser.value()?.string()?),
             Long("seeds") => given.seeds = list(&mut parser)?,
+            Long("counting") => given.counting = Some(parser.value()?.into()),
+            Long("counts") => given.counts = list(&mut parser)?,
             Long("out") => given.out = Some(parser.value()?.into()),
             Value(value) if task.is_none() => task = Some(value.string()?),
             other => return Err(other.unexpected().into()),
@@ -111,6 +120,10 @@ fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(parser: &m
 fn workload(name: &str) -> Result<&'static Workload> {
     let names = || ALL.iter().map(|workload| workload.name).collect::<Vec<_>>().join(", ");
     Workload::named(name).ok_or_else(|| format!("{name}: no such workload, there are {}", names()).into())
+}
+
+fn named(names: &[String]) -> Result<Vec<&'static Workload>> {
+    names.iter().map(|name| workload(name)).collect()
 }
 
 /// Those that were named, or all.
@@ -142,7 +155,7 @@ impl Given {
 
     fn all(self) -> Result<All> {
         let workloads = match self.workloads {
-            Some(names) => names.iter().map(|name| workload(name)).collect::<Result<_>>()?,
+            Some(names) => named(&names)?,
             None => ALL.iter().collect(),
         };
         Ok(All {
@@ -154,6 +167,8 @@ impl Given {
             bulk_keys: self.bulk_keys.unwrap_or(BULK_KEYS),
             server: self.server.unwrap_or_else(|| "redis-7.0".to_owned()),
             seeds: self.seeds,
+            counting: self.counting,
+            counts: named(&self.counts.into_iter().filter(|name| name != "none").collect::<Vec<_>>())?,
             out: self.out,
         })
     }

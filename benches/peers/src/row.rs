@@ -8,7 +8,7 @@ pub(crate) struct Row {
     pub(crate) client: String,
     pub(crate) workload: String,
     pub(crate) runtime: String,
-    /// Which of the interleaved rounds.
+    /// Which of the interleaved rounds; 0 for a row that has counts only, all times of which are 0.
     pub(crate) round: usize,
     /// What was done instead, if the client has no way of its own; of `redis-benchmark`, its options.
     pub(crate) emulated: Option<String>,

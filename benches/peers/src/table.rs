@@ -28,6 +28,7 @@ impl Spread {
 pub(crate) struct Line<'a> {
     pub(crate) client: &'static str,
     rows: Vec<&'a Row>,
+    counts: Vec<&'a Row>,
 }
 
 impl<'a> Line<'a> {
@@ -37,9 +38,11 @@ impl<'a> Line<'a> {
             let rows = rows
                 .iter()
                 .filter(|row| row.client == client && row.workload == workload && row.runtime == runtime);
-            Line { client, rows: rows.collect() }
+            let (rows, counts) = rows.partition(|row| row.round > 0);
+            Line { client, rows, counts }
         };
-        CLIENTS.iter().map(|client| of(client)).filter(|line| !line.rows.is_empty()).collect()
+        let lines = CLIENTS.iter().map(|client| of(client));
+        lines.filter(|line| !line.rows.is_empty() || !line.counts.is_empty()).collect()
     }
 
     pub(crate) fn spread(&self, figure: impl Fn(&Row) -> Option<f64>) -> Option<Spread> {
@@ -50,12 +53,17 @@ impl<'a> Line<'a> {
         self.spread(|row| Some(figure(row))).map_or(f64::NAN, |spread| spread.median)
     }
 
+    /// A figure that does not depend on noise.
+    pub(crate) fn count(&self, figure: impl Fn(&Row) -> Option<f64>) -> Option<f64> {
+        Spread::of(self.counts.iter().filter_map(|row| figure(row))).map(|spread| spread.median)
+    }
+
     /// A reference point, which no client is compared with as a peer.
     pub(crate) fn is_reference(&self) -> bool {
         matches!(self.client, "floor" | "redis-benchmark")
     }
 
-    fn emulated(&self) -> Option<&str> {
+    pub(crate) fn emulated(&self) -> Option<&str> {
         self.rows.iter().find_map(|row| row.emulated.as_deref())
     }
 }
@@ -69,6 +77,7 @@ pub(crate) fn render(rows: &[Row]) -> String {
             if !lines.is_empty() {
                 // Writing to a string does not fail.
                 let _written = table(&mut text, workload.name, runtime, &lines);
+                let _written = counts(&mut text, &lines);
             }
         }
     }
@@ -112,6 +121,27 @@ fn table(text: &mut String, workload: &str, runtime: &str, lines: &[Line<'_>]) -
     if let (Some(own), Some(best)) = (own, best) {
         let (name, cpu) = (best.client, best.median(|row| row.cpu));
         writeln!(text, "\nkeyslot: {:.2} x the CPU of the best peer ({name}).", own / cpu)?;
+    }
+    writeln!(text)
+}
+
+fn counts(text: &mut String, lines: &[Line<'_>]) -> std::fmt::Result {
+    if lines.iter().all(|line| line.counts.is_empty()) {
+        return Ok(());
+    }
+    writeln!(text, "| client | allocations/op | bytes/op | system calls/op | user instructions/op |")?;
+    writeln!(text, "|---|---|---|---|---|")?;
+    for line in lines.iter().filter(|line| !line.counts.is_empty()) {
+        let shown = |figure_of: fn(&Row) -> Option<f64>| line.count(figure_of).map_or("-".to_owned(), figure);
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} |",
+            line.client,
+            shown(|row| row.allocations),
+            shown(|row| row.allocated_bytes),
+            shown(|row| row.system_calls),
+            shown(|row| row.instructions),
+        )?;
     }
     writeln!(text)
 }

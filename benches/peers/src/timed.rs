@@ -37,21 +37,26 @@ trait Requests<A: Adapter>: Clone + Send + 'static {
 }
 
 /// Runs a workload once.
-pub(crate) async fn run<A: Adapter>(client: &A, workload: &Workload, limit: Limit) -> Result<Done> {
+pub(crate) async fn run<A: Adapter>(
+    client: &A,
+    workload: &Workload,
+    pool: Pool,
+    limit: Limit,
+) -> Result<Done> {
     let tasks = workload.tasks;
     let limit = match limit {
         Limit::Ops(ops) if tasks > 0 => Limit::Ops(ops.div_ceil(workload.ops() * tasks as u64)),
         other => other,
     };
     match workload.shape {
-        Shape::Get => drive(client, Get(Pool::plain()), tasks, limit).await,
-        Shape::Set => drive(client, Set(Pool::plain()), tasks, limit).await,
-        Shape::Mix => drive(client, Mix(Pool::plain()), tasks, limit).await,
-        Shape::Pipeline(many) => drive(client, Pipeline(Pool::plain(), many), tasks, limit).await,
-        Shape::Tagged(many) => drive(client, Tagged(Pool::tagged(), many), tasks, limit).await,
-        Shape::Mget(many) => drive(client, Mget(Pool::plain(), many), tasks, limit).await,
-        Shape::LargeSet => drive(client, Set(Pool::large()), tasks, limit).await,
-        Shape::LargeGet => drive(client, Get(Pool::large()), tasks, limit).await,
+        Shape::Get => drive(client, Get(pool), tasks, limit).await,
+        Shape::Set => drive(client, Set(pool), tasks, limit).await,
+        Shape::Mix => drive(client, Mix(pool), tasks, limit).await,
+        Shape::Pipeline(many) => drive(client, Pipeline(pool, many), tasks, limit).await,
+        Shape::Tagged(many) => drive(client, Tagged(pool, many), tasks, limit).await,
+        Shape::Mget(many) => drive(client, Mget(pool, many), tasks, limit).await,
+        Shape::LargeSet => drive(client, Set(pool), tasks, limit).await,
+        Shape::LargeGet => drive(client, Get(pool), tasks, limit).await,
         // They end when all keys are written, which are made by [`load`].
         Shape::Bulk | Shape::BulkSingles => Err("a bulk load has no pool of keys".into()),
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::adapter::Result;
 use crate::wire::{Layout, Wire};
@@ -19,19 +19,24 @@ pub(crate) struct Cpu {
 impl Cpu {
     /// Of all threads of this process.
     pub(crate) fn own() -> Result<Self> {
-        Self::of(UsageWho::RUSAGE_SELF)
-    }
-
-    /// Of the children that ended and were waited for.
-    pub(crate) fn children() -> Result<Self> {
-        Self::of(UsageWho::RUSAGE_CHILDREN)
-    }
-
-    fn of(who: UsageWho) -> Result<Self> {
-        let usage = getrusage(who)?;
-        let time =
-            |value: nix::sys::time::TimeVal| Duration::from_micros(value.num_microseconds().unsigned_abs());
+        let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+        let time = |value: TimeVal| Duration::from_micros(value.num_microseconds().unsigned_abs());
         Ok(Self { user: time(usage.user_time()), system: time(usage.system_time()) })
+    }
+
+    /// Of all threads of another one, counted by the system in steps of 10 ms.
+    pub(crate) fn process(pid: u32) -> Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name, in parentheses, may have blanks in it.
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let mut ticks = after_name.split_ascii_whitespace().skip(11).map(|ticks| {
+            // USER_HZ is 100 on every Linux that Rust's tier 1 knows.
+            ticks.parse().map(|ticks: u64| Duration::from_millis(ticks * 10))
+        });
+        match (ticks.next(), ticks.next()) {
+            (Some(user), Some(system)) => Ok(Self { user: user?, system: system? }),
+            _ => Err("/proc/PID/stat was not understood".into()),
+        }
     }
 
     pub(crate) fn since(self, before: Self) -> Self {
@@ -58,29 +63,33 @@ pub(crate) fn memory_kib(name: &str) -> Result<u64> {
     Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
 }
 
-/// The processes of the primaries, if they run on this machine.
-pub(crate) struct Servers(Vec<u32>);
+/// The primaries, which run on this machine.
+pub(crate) struct Servers(Vec<(String, u32)>);
 
 impl Servers {
     pub(crate) fn of(seeds: &[String]) -> Result<Self> {
-        let pids = Layout::of(seeds)?.primaries.into_iter().map(|addr| {
-            let info = Wire::connect(&addr)?.ask(&[b"INFO", b"server"])?;
-            let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
-            Ok(pid.ok_or("INFO has no process_id")?.trim().parse()?)
+        let with_pids = Layout::of(seeds)?.primaries.into_iter().map(|addr| {
+            let pid = info(&addr, "server", "process_id:")?;
+            Ok((addr, u32::try_from(pid)?))
         });
-        Ok(Self(pids.collect::<Result<_>>()?))
+        Ok(Self(with_pids.collect::<Result<_>>()?))
     }
 
-    /// All threads of all of them. Counted by the system in steps of 10 ms.
+    /// All threads of all of them.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        self.0.iter().try_fold(Duration::ZERO, |sum, pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-            // The name, in parentheses, may have blanks in it.
-            let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-            let ticks = after_name.split_ascii_whitespace().skip(11).take(2).map(str::parse::<u64>);
-            let ticks: u64 = ticks.sum::<std::result::Result<u64, _>>()?;
-            // USER_HZ is 100 on every Linux that Rust's tier 1 knows.
-            Ok(sum + Duration::from_millis(ticks * 10))
-        })
+        self.0.iter().try_fold(Duration::ZERO, |sum, (_, pid)| Ok(sum + Cpu::process(*pid)?.total()))
     }
+
+    /// How many commands they have executed.
+    pub(crate) fn commands(&self) -> Result<u64> {
+        self.0
+            .iter()
+            .try_fold(0, |sum, (addr, _)| Ok(sum + info(addr, "stats", "total_commands_processed:")?))
+    }
+}
+
+fn info(addr: &str, section: &str, name: &str) -> Result<u64> {
+    let info = Wire::connect(addr)?.ask(&[b"INFO", section.as_bytes()])?;
+    let number = info.lines().find_map(|line| line.strip_prefix(name));
+    Ok(number.ok_or_else(|| format!("INFO has no {name}"))?.trim().parse()?)
 }
