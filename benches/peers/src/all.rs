@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::adapter::Result;
@@ -10,8 +11,8 @@ use crate::cluster::Cluster;
 use crate::counts::Counters;
 use crate::options::All;
 use crate::row::Row;
-use crate::table;
 use crate::workload::Workload;
+use crate::{plot, table, targets};
 
 impl All {
     /// Runs everything and prints the tables; the failures of runs are told at the end.
@@ -47,7 +48,7 @@ impl All {
         }
         rows.extend(self.count(&cluster, &mut failures, out.as_ref()).await?);
         println!("Server: {}. {} rounds, {} s each.\n", cluster.server, self.rounds, self.seconds);
-        print!("{}", table::render(&rows));
+        report(&rows, self.plot.as_deref())?;
         for failure in &failures {
             println!("- FAILED: {failure}");
         }
@@ -113,6 +114,19 @@ impl All {
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// The tables and the targets on standard output, and the plot.
+pub(crate) fn report(rows: &[Row], plot: Option<&Path>) -> Result<()> {
+    print!("{}{}", table::render(rows), targets::render(rows));
+    plot.map_or(Ok(()), |path| plot::write(path, rows))
+}
+
+/// The same for an earlier run.
+pub(crate) fn report_of(file: &Path, plot: Option<&Path>) -> Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    let rows = text.lines().map(serde_json::from_str).collect::<std::result::Result<Vec<Row>, _>>()?;
+    report(&rows, plot)
 }
 
 /// The reference points have no runtime. The floor blocks its thread, so that one task is what it has.

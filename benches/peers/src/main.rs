@@ -28,8 +28,10 @@ mod keys;
 mod latency;
 mod one;
 mod options;
+mod plot;
 mod row;
 mod table;
+mod targets;
 mod timed;
 mod usage;
 mod wire;
@@ -63,6 +65,7 @@ fn run(task: Task) -> adapter::Result<()> {
         // It makes the runtime that it was asked for.
         Task::One(one) => println!("{}", serde_json::to_string(&one.run()?)?),
         Task::All(all) => runtime()?.block_on(all.run())?,
+        Task::Report { rows, plot } => all::report_of(&rows, plot.as_deref())?,
         Task::Fill(seeds) => runtime()?.block_on(cluster::Cluster::at(seeds).fill())?,
     }
     Ok(())

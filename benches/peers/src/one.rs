@@ -21,8 +21,17 @@ use crate::workload::{Shape, Workload};
 use crate::{allocations, latency};
 
 /// Every client, in the order of the tables.
-pub(crate) const CLIENTS: &[&str] =
-    &["keyslot", "redis", "fred", "fred-pool", "rustis", "floor", c_benchmark::NAME];
+pub(crate) const CLIENTS: &[&str] = &[
+    "keyslot",
+    "redis",
+    "fred",
+    "fred-pool",
+    "rustis",
+    #[cfg(feature = "glide")]
+    "glide",
+    "floor",
+    c_benchmark::NAME,
+];
 
 /// Both of tokio's, the second with two workers.
 pub(crate) const RUNTIMES: &[&str] = &["current", "multi"];
@@ -50,6 +59,8 @@ impl One {
             "fred" => self.measure::<Fred>(),
             "fred-pool" => self.measure::<FredPool>(),
             "rustis" => self.measure::<Rustis>(),
+            #[cfg(feature = "glide")]
+            "glide" => self.measure::<crate::adapters::glide::Glide>(),
             "floor" => self.measure::<Floor>(),
             c_benchmark::NAME => c_benchmark::run(self),
             other => Err(format!("{other}: no such client, there are {}", CLIENTS.join(", ")).into()),

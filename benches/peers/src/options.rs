@@ -26,6 +26,9 @@ keyslot beside other clients, on real servers.
     --counts A,B   workloads of which system calls and instructions are counted,
                    which is slow; default none
     --out FILE     a line of JSON for each run is added to it
+    --plot FILE    an SVG of CPU for each operation
+
+  keyslot-peers report FILE [--plot FILE]    the tables of an earlier run's --out
 
   keyslot-peers one --client X --workload W --seeds A,B [--runtime current|multi]
                     [--seconds S | --ops N]    one run; prints one line of JSON;
@@ -40,6 +43,7 @@ pub(crate) enum Task {
     One(One),
     All(All),
     Fill(Vec<String>),
+    Report { rows: PathBuf, plot: Option<PathBuf> },
 }
 
 /// What `all` is asked for.
@@ -55,6 +59,7 @@ pub(crate) struct All {
     pub(crate) counting: Option<PathBuf>,
     pub(crate) counts: Vec<&'static Workload>,
     pub(crate) out: Option<PathBuf>,
+    pub(crate) plot: Option<PathBuf>,
 }
 
 #[derive(Default)]
@@ -74,6 +79,8 @@ struct Given {
     counting: Option<PathBuf>,
     counts: Vec<String>,
     out: Option<PathBuf>,
+    plot: Option<PathBuf>,
+    file: Option<PathBuf>,
 }
 
 pub(crate) fn parse(mut parser: Parser) -> Result<Task> {
@@ -96,16 +103,21 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Task> {
             Long("seeds") => given.seeds = list(&mut parser)?,
             Long("counting") => given.counting = Some(parser.value()?.into()),
             Long("counts") => given.counts = list(&mut parser)?,
+            Long("plot") => given.plot = Some(parser.value()?.into()),
             Long("out") => given.out = Some(parser.value()?.into()),
             Value(value) if task.is_none() => task = Some(value.string()?),
+            Value(value) if task.as_deref() == Some("report") => given.file = Some(value.into()),
             other => return Err(other.unexpected().into()),
         }
     }
     match task.as_deref() {
         Some("one") => given.one().map(Task::One),
         Some("all") => given.all().map(Task::All),
+        Some("report") => {
+            Ok(Task::Report { rows: given.file.ok_or("which file? that of --out")?, plot: given.plot })
+        }
         Some("fill") => Ok(Task::Fill(given.seeds)),
-        _ => Err("what is to be done? all, one or fill".into()),
+        _ => Err("what is to be done? all, one, report or fill".into()),
     }
 }
 
@@ -170,6 +182,7 @@ impl Given {
             counting: self.counting,
             counts: named(&self.counts.into_iter().filter(|name| name != "none").collect::<Vec<_>>())?,
             out: self.out,
+            plot: self.plot,
         })
     }
 }

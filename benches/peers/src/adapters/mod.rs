@@ -2,6 +2,8 @@
 
 pub(crate) mod floor;
 pub(crate) mod fred;
+#[cfg(feature = "glide")]
+pub(crate) mod glide;
 pub(crate) mod keyslot;
 pub(crate) mod redis;
 pub(crate) mod rustis;
