@@ -104,8 +104,9 @@ impl Settings {
         Ok(command)
     }
 
-    /// All of so many requests, and how long they took.
+    /// All of so many requests, and how long they took. Rounded up, because it fails if the last pipeline is not full.
     fn whole(&self, seed: &str, test: &str, requests: u64) -> Result<Latencies> {
+        let requests = requests.next_multiple_of((self.connections * self.pipeline) as u64);
         let output = self.command(seed, test, requests)?.output().map_err(missing)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let name = format!("\"{}\"", test.to_uppercase());

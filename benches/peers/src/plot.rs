@@ -18,6 +18,9 @@ use crate::workload::ALL;
 
 const WIDTH: u32 = 1500;
 const HEIGHT: u32 = 480;
+/// The title and the legend.
+const HEAD: i32 = 64;
+const LEFT: i32 = 70;
 /// Of a workload's place, how much its bars take.
 const BARS: f64 = 0.84;
 const LOWEST: f64 = 0.1;
@@ -67,11 +70,8 @@ fn panel(area: &Area<'_>, rows: &[Row], runtime: &str) -> Result<()> {
     let highest = groups.iter().flat_map(|group| &group.bars).map(|(_, cpu)| *cpu).fold(1.0, f64::max) * 1.5;
 
     let mut chart = ChartBuilder::on(area)
-        .caption(
-            format!("Client CPU for each operation, {runtime} runtime: microseconds, lower is better"),
-            ("sans-serif", 18),
-        )
         .margin(10)
+        .margin_top(HEAD)
         .x_label_area_size(30)
         .y_label_area_size(60)
         .build_cartesian_2d(0.0..groups.len() as f64, (LOWEST..highest).log_scale())?;
@@ -90,13 +90,16 @@ fn panel(area: &Area<'_>, rows: &[Row], runtime: &str) -> Result<()> {
         let (left, top) = area.get_base_pixel();
         area.draw(&Text::new(group.name, (x - left, y - top + 8), &centred))?;
     }
+    let title = format!("Client CPU for each operation, {runtime} runtime: microseconds, lower is better");
+    area.draw(&Text::new(title, (LEFT, 10), &text(18)))?;
     legend(area, &groups)
 }
 
+/// In one line, where no bar can be.
 fn legend(area: &Area<'_>, groups: &[Group<'_>]) -> Result<()> {
     let shown = |client: &str| groups.iter().flat_map(|group| &group.bars).any(|(name, _)| *name == client);
     for (number, (client, colour)) in COLOURS.iter().filter(|(client, _)| shown(client)).enumerate() {
-        let (x, y) = (WIDTH as i32 - 150, 45 + 18 * number as i32);
+        let (x, y) = (LEFT + 140 * number as i32, 38);
         area.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], colour.filled()))?;
         area.draw(&Text::new(*client, (x + 18, y), &text(13)))?;
     }
