@@ -121,8 +121,7 @@ impl Decoder {
                     self.spent = 0;
                     return Ok(Some(value));
                 };
-                aggregate.items.push(value);
-                aggregate.missing -= 1;
+                aggregate.push(value);
                 if aggregate.missing > 0 {
                     break;
                 }
@@ -140,8 +139,7 @@ impl Decoder {
         let mut room = self.max_reply.saturating_sub(self.spent);
         while aggregate.missing > 1 {
             let Some(value) = common(bytes, at, &mut room) else { break };
-            aggregate.items.push(value);
-            aggregate.missing -= 1;
+            aggregate.push(value);
             self.scanned = 0;
         }
         self.spent = self.max_reply.saturating_sub(room);
@@ -315,6 +313,17 @@ impl Decoder {
     fn spend(&mut self, bytes: usize) -> Result<(), DecodeError> {
         self.spent = self.spent.saturating_add(bytes);
         if self.spent > self.max_reply { Err(DecodeError::TooLarge(self.max_reply)) } else { Ok(()) }
+    }
+}
+
+impl Aggregate {
+    fn push(&mut self, value: Value) {
+        if self.items.len() == self.items.capacity() {
+            // Doubled as it arrives, and never larger than it will be: a large array that is kept pins no more.
+            self.items.reserve_exact(self.missing.min(self.items.len()));
+        }
+        self.items.push(value);
+        self.missing -= 1;
     }
 }
 
