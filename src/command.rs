@@ -1,5 +1,7 @@
 //! [`Command`]: one request, encoded once, with its slot and the facts that decide its way.
 
+pub(crate) mod cut;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -288,6 +290,21 @@ impl Command {
     /// Whether an error reply may come after some writes were done (scripts and functions).
     pub(crate) fn is_scripted(&self) -> bool {
         self.spec().is_some_and(|spec| spec.scripted)
+    }
+
+    /// The slot, if the command goes there and nothing but its marked keys decides that.
+    #[inline]
+    pub(crate) fn plain_slot(&self) -> Option<Slot> {
+        let is_plain = self.target().is_none()
+            && self.spec.is_none_or(|spec| !spec.container && spec.blocking == Blocking::Never);
+        if is_plain { self.marked_slot() } else { None }
+    }
+
+    /// Whether the server may hold back the reply.
+    #[inline]
+    pub(crate) fn blocks(&self) -> bool {
+        let is_never = self.spec.is_none_or(|spec| spec.blocking == Blocking::Never);
+        !is_never && self.block_timeout() != BlockTimeout::NotBlocking
     }
 }
 

@@ -10,7 +10,6 @@ use crate::cluster::job::Deadline;
 use crate::command::{Command, known};
 use crate::commands::all_commands;
 use crate::error::{Error, Result};
-use crate::protocol::command_spec::BlockTimeout;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
@@ -89,9 +88,7 @@ impl Pipeline {
         if self.cluster.core().is_closed() {
             return Err(Error::closed());
         }
-        if let Some(command) =
-            self.commands.iter().find(|command| command.block_timeout() != BlockTimeout::NotBlocking)
-        {
+        if let Some(command) = self.commands.iter().find(|command| command.blocks()) {
             return Err(Error::usage("it blocks, and would hold up the pipeline: send it by itself")
                 .with_command(command.shared_name()));
         }

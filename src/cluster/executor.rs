@@ -1,31 +1,23 @@
 //! The loop of attempts: the only place where a command is sent again. Single commands, parts of a split, pipelines
 //! and transactions all go through it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
-
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
+use crate::cluster::attempt::{Attempt, attempt};
 use crate::cluster::core::Core;
+use crate::cluster::group::{Group, Member, group};
 use crate::cluster::job::{Aftermath, Deadline, Job, Unit};
 use crate::command::Command;
-use crate::config::OverloadPolicy;
-use crate::connection::link::{Link, Refusal};
-use crate::connection::loss::{Loss, LossCause};
-use crate::connection::pool::NodePool;
-use crate::connection::unit::{Check, Piece, UnitReply};
+use crate::connection::loss::Loss;
+use crate::connection::unit::UnitReply;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
 use crate::protocol::command_spec::Access;
 use crate::protocol::value::Value;
 use crate::routing::gather::Merge;
-use crate::routing::plan::{Part, Place, Plan, plan};
-
-/// How long a link may take to tell what became of a unit whose time is over; it does at once unless it is connecting.
-const LAST_WORD: Duration = Duration::from_millis(100);
+use crate::routing::plan::{Parts, Place, Plan, Shape, plan};
 
 /// The first attempt of a command, made outside (the fast path), that was not the last.
 #[derive(Debug)]
@@ -45,7 +37,7 @@ pub(crate) async fn execute(
     if let Some(first) = first {
         let mut job = Job::new(Unit::Command(command), first.place);
         let aftermath = match first.reply {
-            Ok(value) => job.answered(&first.node, vec![value], core.config.max_redirects),
+            Ok(value) => job.answered(&first.node, std::iter::once(value), core.config.max_redirects),
             Err(loss) => {
                 let sent = loss.written >= command.body().wire_length();
                 job.lost(&first.node, &loss, sent, deadline)
@@ -63,35 +55,82 @@ pub(crate) async fn execute(
 
 /// Executes commands side by side; each gets its own result, in order.
 pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Deadline) -> Vec<Result<Value>> {
-    let map = Arc::clone(core.routes().map());
-    let plans: Vec<Result<Plan>> = commands.iter().map(|command| plan(command, &map)).collect();
-    let mut jobs = Vec::with_capacity(commands.len());
-    for (command, plan) in commands.iter().zip(&plans) {
-        match plan {
-            Ok(Plan::One(place)) => jobs.push(Job::new(Unit::Command(command), place.clone())),
-            Ok(Plan::Parts { parts, .. }) => {
-                jobs.extend(parts.iter().map(|Part { command: part, place }| {
-                    Job::new(Unit::Command(part.as_ref().unwrap_or(command)), place.clone())
-                }))
-            }
-            Err(_) => {}
-        }
-    }
+    let (plain, specials) = plan_all(core, commands);
+    let mut jobs = weave(plain, &specials);
     run(core, &mut jobs, deadline).await;
     let mut results = jobs.into_iter().map(Job::into_result);
-    let mut merged = Vec::with_capacity(commands.len());
-    for (command, plan) in commands.iter().zip(&plans) {
-        merged.push(match plan {
-            Ok(Plan::One(_)) => results.next().unwrap_or_else(|| Err(Error::closed())),
-            Ok(Plan::Parts { parts, merge }) => {
-                merge_parts(command, merge, results.by_ref().take(parts.len()).collect())
+    if specials.is_empty() {
+        return results.collect();
+    }
+    let mut whole = Vec::with_capacity(commands.len());
+    for Special { place, command, plan } in &specials {
+        whole.extend(results.by_ref().take(place - whole.len()));
+        whole.push(match plan {
+            Ok(parts) => {
+                let of_parts = results.by_ref().take(parts.shape.len()).collect();
+                merge_parts(command, &parts.merge, of_parts)
             }
             Err(refusal) => {
                 Err(refusal.clone().with_command(command.shared_name()).with_slot(command.marked_slot()))
             }
         });
     }
-    merged
+    whole.extend(results);
+    whole
+}
+
+/// A command that does not go to one place as it is.
+struct Special<'a> {
+    /// Its place among the commands.
+    place: usize,
+    command: &'a Command,
+    /// An error if it goes nowhere.
+    plan: Result<Box<Parts<'a>>>,
+}
+
+/// A job for each usual command, and the special ones; both in order.
+fn plan_all<'a>(core: &Core, commands: &'a [Command]) -> (Vec<Job<'a>>, Vec<Special<'a>>) {
+    let routes = core.routes();
+    let mut jobs = Vec::with_capacity(commands.len());
+    let mut specials = Vec::new();
+    for (place, command) in commands.iter().enumerate() {
+        let plan = match plan(command, routes.map()) {
+            Ok(Plan::One(place)) => {
+                jobs.push(Job::new(Unit::Command(command), place));
+                continue;
+            }
+            Ok(Plan::Parts(parts)) => Ok(parts),
+            Err(refusal) => Err(refusal),
+        };
+        specials.push(Special { place, command, plan });
+    }
+    (jobs, specials)
+}
+
+/// Puts the jobs of each special command between those of the commands before and behind it.
+fn weave<'a>(plain: Vec<Job<'a>>, specials: &'a [Special<'a>]) -> Vec<Job<'a>> {
+    if specials.is_empty() {
+        return plain;
+    }
+    let parts = specials.iter().filter_map(|special| special.plan.as_ref().ok());
+    let mut jobs = Vec::with_capacity(plain.len() + parts.map(|parts| parts.shape.len()).sum::<usize>());
+    let mut plain = plain.into_iter();
+    let mut from = 0;
+    for Special { place, command, plan } in specials {
+        jobs.extend(plain.by_ref().take(place - from));
+        from = place + 1;
+        match plan.as_ref().map(|parts| &parts.shape) {
+            Ok(Shape::Copies(places)) => {
+                jobs.extend(places.iter().map(|place| Job::new(Unit::Command(command), place.clone())))
+            }
+            Ok(Shape::BySlot(cut)) => {
+                jobs.extend(cut.parts().map(|(slot, part)| Job::new(Unit::Part(part), Place::Slot(slot))))
+            }
+            Err(_) => {}
+        }
+    }
+    jobs.extend(plain);
+    jobs
 }
 
 /// Executes `commands`, which are all in the slot of `place`, as one transaction.
@@ -126,8 +165,7 @@ fn merge_parts(command: &Command, merge: &Merge, parts: Vec<Result<Value>>) -> R
         | Merge::ByNode(_) => failed == 0,
     };
     if enough {
-        let replies = parts.into_iter().filter_map(Result::ok).collect();
-        return merge.merge(replies).ok_or_else(|| {
+        return merge.merge(parts.into_iter().filter_map(Result::ok)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Protocol,
                 Outcome::MaybeExecuted,
@@ -143,26 +181,6 @@ fn merge_parts(command: &Command, merge: &Merge, parts: Vec<Result<Value>>) -> R
     let first = parts.into_iter().find_map(Result::err).unwrap_or_else(Error::closed);
     let outcome = if any_effect && !only_reads { Outcome::MaybeExecuted } else { first.outcome() };
     Err(first.of_parts(failed, count).with_outcome(outcome))
-}
-
-/// Jobs that leave as one unit on one link.
-struct Group<'a> {
-    pool: Arc<NodePool>,
-    node: NodeAddr,
-    lane: usize,
-    members: Vec<Member>,
-    pieces: Vec<Piece<'a>>,
-    check: Option<Check>,
-    exclusive: bool,
-}
-
-/// A job's share of its group.
-struct Member {
-    job: usize,
-    /// How many replies are its own.
-    replies: usize,
-    /// Where its bytes end in those of the group.
-    end: usize,
 }
 
 /// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that
@@ -192,7 +210,7 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
             Some((group, attempt)) = under_way.next() => {
                 distribute(core, jobs, &group, attempt, deadline);
                 let unsettled = |member: &&Member| jobs.get(member.job).is_some_and(|job| !job.is_settled());
-                waiting.extend(group.members.iter().filter(unsettled).map(|member| member.job));
+                waiting.extend(group.members().iter().filter(unsettled).map(|member| member.job));
                 // The order of submission holds among the jobs that go again together.
                 waiting.sort_unstable();
             }
@@ -208,27 +226,26 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
 /// Moves the jobs out of `waiting` whose next attempt is due; ends those for which there will be none.
 fn take_due(core: &Core, jobs: &mut [Job<'_>], waiting: &mut Vec<usize>, deadline: Deadline) -> Vec<usize> {
     let now = Instant::now();
-    let is_over = deadline.at.is_some_and(|at| at <= now);
-    let has_ended = core.has_ended();
+    if core.has_ended() {
+        waiting.drain(..).for_each(|index| {
+            if let Some(job) = jobs.get_mut(index) {
+                job.closed()
+            }
+        });
+    } else if deadline.at.is_some_and(|at| at <= now) {
+        waiting.drain(..).for_each(|index| {
+            if let Some(job) = jobs.get_mut(index) {
+                job.expire(deadline)
+            }
+        });
+    }
+    let pause_of = |index: usize| jobs.get(index).and_then(Job::not_before);
     // Those that wait go on together, each in its place: two commands on one key that were refused for the same reason
     // keep their order.
-    let pauses = waiting.iter().filter_map(|job| jobs.get(*job)?.not_before());
-    let pause_is_over = pauses.min().is_some_and(|first| first <= now);
-    let mut due = Vec::new();
-    waiting.retain(|index| {
-        let Some(job) = jobs.get_mut(*index) else { return false };
-        if has_ended {
-            job.closed();
-        } else if is_over {
-            job.expire(deadline);
-        } else if pause_is_over || job.not_before().is_none() {
-            due.push(*index);
-        } else {
-            return true;
-        }
-        false
-    });
-    due
+    match waiting.iter().filter_map(|index| pause_of(*index)).min() {
+        Some(first) if first > now => waiting.extract_if(.., |index| pause_of(*index).is_none()).collect(),
+        Some(_) | None => std::mem::take(waiting),
+    }
 }
 
 /// Waits until then; true if the routes have changed before.
@@ -241,178 +258,12 @@ async fn pause(core: &Core, until: Option<Instant>) -> bool {
     }
 }
 
-/// Finds the link of each job that is due; those on the same link travel together, in their order. Who has none goes
-/// back to `waiting`.
-fn group<'a>(core: &Core, jobs: &mut [Job<'a>], due: Vec<usize>, waiting: &mut Vec<usize>) -> Vec<Group<'a>> {
-    let routes = core.routes();
-    let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut known: HashMap<(*const NodePool, usize), usize> = HashMap::new();
-    for index in due {
-        let Some(job) = jobs.get_mut(index) else { continue };
-        if job.is_retry() {
-            core.counters.retries.add_one();
-        }
-        let pool = match (job.asked_at(), job.place()) {
-            (Some(addr), _) | (None, Place::Node(addr)) => Some(core.pool_at(addr)),
-            (None, Place::Slot(slot)) => routes.owner(*slot).cloned(),
-            (None, Place::Shard { primary, slot }) => {
-                routes.primary_at(primary).or_else(|| routes.owner(*slot)).cloned()
-            }
-            (None, Place::Any) => routes.any_primary().cloned(),
-        };
-        let Some(pool) = pool else {
-            job.has_no_owner();
-            core.signal.request();
-            waiting.push(index);
-            continue;
-        };
-        let lane = match job.place() {
-            Place::Slot(slot) => pool.lane_of(*slot),
-            Place::Node(_) | Place::Shard { .. } | Place::Any => 0,
-        };
-        let exclusive = job.blocks();
-        let key = (Arc::as_ptr(&pool), lane);
-        let place = known.get(&key).copied().filter(|_| !exclusive).unwrap_or_else(|| {
-            let node = pool.node().clone();
-            groups.push(Group {
-                pool,
-                node,
-                lane,
-                members: Vec::new(),
-                pieces: Vec::new(),
-                check: None,
-                exclusive,
-            });
-            groups.len() - 1
-        });
-        if !exclusive {
-            known.insert(key, place);
-        }
-        if let Some(group) = groups.get_mut(place) {
-            group.add(index, job.pieces());
-        }
-    }
-    groups.iter_mut().for_each(Group::close);
-    groups
-}
-
-impl<'a> Group<'a> {
-    fn add(&mut self, job: usize, pieces: Vec<Piece<'a>>) {
-        let length: usize = pieces.iter().map(Piece::wire_length).sum();
-        let end = self.length() + length;
-        self.members.push(Member { job, replies: pieces.len(), end });
-        self.pieces.extend(pieces);
-    }
-
-    /// Ends it so that a reply to `ASKING` which is lost or comes twice shifts none of the others.
-    fn close(&mut self) {
-        if self.pieces.iter().any(|piece| matches!(piece, Piece::Asking)) {
-            self.check = Some(Check::new());
-            self.pieces.extend(self.check.map(Piece::Check));
-        }
-    }
-
-    /// Of all its bytes.
-    fn length(&self) -> usize {
-        let check = self.check.map_or(0, |_| Check::WIRE_LENGTH);
-        self.members.last().map_or(0, |last| last.end) + check
-    }
-}
-
-/// What came of one group's attempt.
-enum Attempt {
-    Replied(UnitReply),
-    /// No room in the budget, and the client does not wait for it.
-    Overloaded,
-}
-
-async fn attempt<'a>(core: &Core, group: Group<'a>, deadline: Deadline) -> (Group<'a>, Attempt) {
-    let attempt = if group.exclusive {
-        attempt_alone(core, &group, deadline).await
-    } else {
-        match group.pool.link(group.lane) {
-            Some(link) => send(core, link, &group, deadline, deadline.at).await,
-            None => lost(LossCause::Retired),
-        }
-    };
-    (group, attempt)
-}
-
-/// On a connection of its own, where the server may hold back the reply.
-async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> Attempt {
-    let connection = match within(deadline.at, group.pool.exclusive()).await {
-        Some(Ok(connection)) => connection,
-        Some(Err(cause)) => return lost(cause),
-        None => return lost(LossCause::Expired),
-    };
-    let Some(link) = connection.link() else { return lost(LossCause::Retired) };
-    tokio::select! {
-        biased;
-        // A reply that came before the end is a reply, as it is on a shared link.
-        reply = send(core, link, group, deadline, None) => reply,
-        () = group.pool.until_severed() => {
-            Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::maybe_sent(LossCause::Retired)) })
-        }
-    }
-}
-
-/// `link_deadline` is for links that look at the clock; then they know best what became of a unit whose time is over.
-async fn send(
-    core: &Core,
-    link: &Link,
-    group: &Group<'_>,
-    deadline: Deadline,
-    link_deadline: Option<Instant>,
-) -> Attempt {
-    let length = group.length();
-    let mut turn = None;
-    if !link.budget().try_take(length) {
-        match core.config.overload {
-            OverloadPolicy::Fail => return Attempt::Overloaded,
-            OverloadPolicy::Wait => {
-                let mut place = link.budget().line_up();
-                if within(deadline.at, link.budget().take_in_turn(&mut place, length)).await.is_none() {
-                    return lost(LossCause::Expired);
-                }
-                turn = Some(place);
-            }
-        }
-    }
-    let mut pending = match link.send_unit(group.pieces.iter().copied(), length, link_deadline) {
-        Ok(pending) => pending,
-        Err(Refusal(cause)) => return lost(cause),
-    };
-    drop(turn);
-    if let Some(reply) = within(deadline.at, &mut pending).await {
-        return Attempt::Replied(reply);
-    }
-    if link_deadline.is_some() {
-        pending.expire_now();
-        if let Ok(reply) = timeout(LAST_WORD, &mut pending).await {
-            return Attempt::Replied(reply);
-        }
-    }
-    Attempt::Replied(pending.give_up(LossCause::Expired))
-}
-
-fn lost(cause: LossCause) -> Attempt {
-    Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::unsent(cause)) })
-}
-
-/// `None` if the time is over first.
-async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
-    match deadline {
-        Some(at) => timeout_at(at, future).await.ok(),
-        None => Some(future.await),
-    }
-}
-
 /// Gives each job of the group its replies, or its share of the loss.
 fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Attempt, deadline: Deadline) {
     let UnitReply { values, loss } = match attempt {
         Attempt::Replied(reply) => reply,
         Attempt::Overloaded => {
-            for member in &group.members {
+            for member in group.members() {
                 if let Some(job) = jobs.get_mut(member.job) {
                     job.overloaded();
                 }
@@ -421,19 +272,22 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
         }
     };
     let mut values = values.into_iter();
-    for member in &group.members {
+    for member in group.members() {
         let Some(job) = jobs.get_mut(member.job) else { continue };
-        let replies: Vec<Value> = values.by_ref().take(member.replies).collect();
+        let is_answered = values.len() >= member.replies;
+        let replies = values.by_ref().take(member.replies);
         let aftermath = match &loss {
-            Some(loss) if replies.len() < member.replies => {
-                job.lost(&group.node, loss, loss.written >= member.end, deadline)
+            Some(loss) if !is_answered => {
+                replies.for_each(drop);
+                job.lost(group.node(), loss, loss.written >= member.end, deadline)
             }
-            Some(_) | None => job.answered(&group.node, replies, core.config.max_redirects),
+            Some(_) | None => job.answered(group.node(), replies, core.config.max_redirects),
         };
         settle(core, aftermath);
     }
 }
 
+#[inline]
 fn settle(core: &Core, aftermath: Aftermath) {
     match aftermath {
         Aftermath::Nothing => {}

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::command::Command;
+use crate::command::cut::Part;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::connection::unit::Piece;
 use crate::error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 use crate::node::NodeAddr;
-use crate::protocol::command_spec::BlockTimeout;
 use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::protocol::value::Value;
 use crate::routing::plan::{Place, TRANSACTION};
@@ -28,6 +28,8 @@ const HOPS_AT_ONCE: u32 = 3;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit<'a> {
     Command(&'a Command),
+    /// What one slot gets of a command.
+    Part(Part<'a>),
     /// `MULTI`, the commands, `EXEC`.
     Transaction {
         commands: &'a [Command],
@@ -68,6 +70,14 @@ enum Trouble {
 pub(crate) struct Job<'a> {
     unit: Unit<'a>,
     place: Place,
+    /// Begins with the first attempt that had no success: the usual job has none, so a large pipeline is cheap.
+    history: Option<Box<History>>,
+    result: Option<Result<Value>>,
+}
+
+/// What became of a job's attempts.
+#[derive(Debug, Default)]
+struct History {
     /// Where one `ASK` sent it; for the next attempt only.
     ask: Option<NodeAddr>,
     attempts: u32,
@@ -81,7 +91,21 @@ pub(crate) struct Job<'a> {
     /// An earlier attempt may have been executed: no later failure can take that back.
     maybe_executed: bool,
     trouble: Option<Trouble>,
-    result: Option<Result<Value>>,
+}
+
+impl History {
+    fn begin_attempt(&mut self, node: &NodeAddr) {
+        self.attempts += 1;
+        self.ask = None;
+        self.not_before = None;
+        self.node = Some(node.clone());
+    }
+
+    fn wait(&mut self) {
+        let longest = FIRST_WAIT.saturating_mul(1 << self.waits.min(10)).min(LAST_WAIT);
+        self.waits += 1;
+        self.not_before = Some(Instant::now() + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
+    }
 }
 
 /// What the executor has to do after an attempt, apart from the next one.
@@ -93,35 +117,38 @@ pub(crate) enum Aftermath {
 }
 
 impl<'a> Unit<'a> {
-    /// The parts on the wire; with `asking`, as the target of an `ASK` needs them: once before each command, once
+    /// Adds the parts on the wire; with `asking`, as the target of an `ASK` needs them: once before each command, once
     /// before a whole transaction.
-    pub(crate) fn pieces(self, asking: bool) -> Vec<Piece<'a>> {
-        let mut pieces = Vec::with_capacity(2);
+    #[inline]
+    fn add_pieces(self, asking: bool, pieces: &mut Vec<Piece<'a>>) {
         if asking {
             pieces.push(Piece::Asking);
         }
         match self {
             Self::Command(command) => pieces.push(Piece::Command(command)),
+            Self::Part(part) => pieces.push(Piece::Part(part)),
             Self::Transaction { commands, .. } => {
                 pieces.push(Piece::Multi);
                 pieces.extend(commands.iter().map(Piece::Command));
                 pieces.push(Piece::Exec);
             }
         }
-        pieces
     }
 
     fn name(&self) -> Cow<'static, str> {
         match self {
             Self::Command(command) => command.shared_name(),
+            Self::Part(part) => part.command().shared_name(),
             Self::Transaction { .. } => Cow::Borrowed(TRANSACTION),
         }
     }
 
     /// Whether the server may hold back the reply; then it needs a connection of its own.
+    #[inline]
     fn blocks(&self) -> bool {
         match self {
-            Self::Command(command) => command.block_timeout() != BlockTimeout::NotBlocking,
+            Self::Command(command) => command.blocks(),
+            Self::Part(part) => part.command().blocks(),
             // Nothing blocks inside of MULTI.
             Self::Transaction { .. } => false,
         }
@@ -130,6 +157,7 @@ impl<'a> Unit<'a> {
     fn may_repeat(&self) -> bool {
         match self {
             Self::Command(command) => command.may_repeat(),
+            Self::Part(part) => part.command().may_repeat(),
             Self::Transaction { commands, .. } => commands.iter().all(Command::may_repeat),
         }
     }
@@ -137,100 +165,104 @@ impl<'a> Unit<'a> {
     fn is_scripted(&self) -> bool {
         match self {
             Self::Command(command) => command.is_scripted(),
+            Self::Part(part) => part.command().is_scripted(),
             // What EXEC refuses as a whole has not begun.
             Self::Transaction { .. } => false,
         }
     }
 
-    /// The one reply that counts, of those to all pieces. The others of a unit are `+OK` and `+QUEUED`, unless they
-    /// tell why `EXEC` refused. `None` if it is missing.
-    fn reply(self, mut replies: Vec<Value>) -> Option<UnitResult> {
-        let last = replies.pop()?;
-        let commands = match self {
-            Self::Command(_) => return Some(UnitResult::of(last)),
-            Self::Transaction { commands, .. } => commands,
-        };
-        let queued = replies.split_off(replies.len().checked_sub(commands.len())?);
-        if let Some(Value::Error(error)) = replies.pop() {
-            // Without MULTI the server ran what followed one by one, or refused each for the same reason.
-            let all_refused = queued.iter().all(|reply| matches!(reply, Value::Error(_)));
-            return Some(if all_refused { UnitResult::Refused(error) } else { UnitResult::Undone(error) });
+    /// The one reply that counts, of those to all pieces.
+    #[inline]
+    fn reply(self, replies: impl Iterator<Item = Value>) -> std::result::Result<Value, Failure> {
+        match self {
+            // What comes before it is the answer to ASKING.
+            Self::Command(_) | Self::Part(_) => match replies.last() {
+                Some(Value::Error(error)) => Err(Failure::Refused(error)),
+                Some(value) => Ok(value),
+                None => Err(Failure::Missing),
+            },
+            Self::Transaction { commands, .. } => reply_of_transaction(commands.len(), replies.collect()),
         }
-        let cause = queued.into_iter().find_map(|reply| match reply {
-            Value::Error(cause) => Some(cause),
-            _accepted => None,
-        });
-        Some(match (last, cause) {
-            (Value::Error(error), Some(cause)) if error.class() == ErrorCode::ExecAbort => {
-                UnitResult::Refused(cause)
-            }
-            (Value::Error(error), _) => UnitResult::Refused(error),
-            // The replies are fewer than the commands, so they would go to the wrong ones.
-            (_replies, Some(cause)) => UnitResult::Torn(cause),
-            (replies, None) => UnitResult::Value(replies),
-        })
     }
 }
 
-/// What all replies of a unit come to.
-enum UnitResult {
-    Value(Value),
+/// What the replies of a unit come to if they are no success.
+enum Failure {
     /// Nothing of it was executed, as far as the code of the error says.
     Refused(ServerError),
     /// A transaction whose `MULTI` was refused and whose commands were not.
     Undone(ServerError),
     /// A transaction of which one command was refused and the others were executed, as Redis does with `WATCH`.
     Torn(ServerError),
+    /// They are too few.
+    Missing,
 }
 
-impl UnitResult {
-    fn of(reply: Value) -> Self {
-        if let Value::Error(error) = reply { Self::Refused(error) } else { Self::Value(reply) }
+/// The reply to `EXEC` is the last. The others are `+OK` and `+QUEUED`, unless they tell why `EXEC` refused.
+fn reply_of_transaction(commands: usize, mut replies: Vec<Value>) -> std::result::Result<Value, Failure> {
+    let last = replies.pop().ok_or(Failure::Missing)?;
+    let queued = replies.split_off(replies.len().checked_sub(commands).ok_or(Failure::Missing)?);
+    if let Some(Value::Error(error)) = replies.pop() {
+        // Without MULTI the server ran what followed one by one, or refused each for the same reason.
+        let all_refused = queued.iter().all(|reply| matches!(reply, Value::Error(_)));
+        return Err(if all_refused { Failure::Refused(error) } else { Failure::Undone(error) });
+    }
+    let cause = queued.into_iter().find_map(|reply| match reply {
+        Value::Error(cause) => Some(cause),
+        _accepted => None,
+    });
+    match (last, cause) {
+        (Value::Error(error), Some(cause)) if error.class() == ErrorCode::ExecAbort => {
+            Err(Failure::Refused(cause))
+        }
+        (Value::Error(error), _) => Err(Failure::Refused(error)),
+        // The replies are fewer than the commands, so they would go to the wrong ones.
+        (_replies, Some(cause)) => Err(Failure::Torn(cause)),
+        (replies, None) => Ok(replies),
     }
 }
 
 impl<'a> Job<'a> {
+    #[inline]
     pub(crate) fn new(unit: Unit<'a>, place: Place) -> Self {
-        Self {
-            unit,
-            place,
-            ask: None,
-            attempts: 0,
-            waits: 0,
-            hops: 0,
-            not_before: None,
-            trail: Vec::new(),
-            node: None,
-            maybe_executed: false,
-            trouble: None,
-            result: None,
-        }
+        Self { unit, place, history: None, result: None }
     }
 
+    #[inline]
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
+    #[inline]
     pub(crate) fn asked_at(&self) -> Option<&NodeAddr> {
-        self.ask.as_ref()
+        self.history.as_ref()?.ask.as_ref()
     }
 
-    pub(crate) fn pieces(&self) -> Vec<Piece<'a>> {
-        self.unit.pieces(self.ask.is_some())
+    #[inline]
+    pub(crate) fn add_pieces(&self, pieces: &mut Vec<Piece<'a>>) {
+        self.unit.add_pieces(self.asked_at().is_some(), pieces);
     }
 
+    #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.result.is_some()
     }
 
     /// When the next attempt may be made; `None`: at once.
+    #[inline]
     pub(crate) fn not_before(&self) -> Option<Instant> {
-        self.not_before
+        self.history.as_ref()?.not_before
     }
 
     /// Ends the pause: the routes have changed.
     pub(crate) fn hurry(&mut self) {
-        self.not_before = None;
+        if let Some(history) = &mut self.history {
+            history.not_before = None;
+        }
+    }
+
+    fn history(&mut self) -> &mut History {
+        self.history.get_or_insert_default()
     }
 
     /// The result, once it is settled.
@@ -242,21 +274,33 @@ impl<'a> Job<'a> {
     }
 
     /// The replies to all pieces of an attempt at `node`.
-    pub(crate) fn answered(&mut self, node: &NodeAddr, replies: Vec<Value>, limit: u32) -> Aftermath {
-        self.begin_attempt(node);
+    #[inline]
+    pub(crate) fn answered(
+        &mut self,
+        node: &NodeAddr,
+        replies: impl Iterator<Item = Value>,
+        limit: u32,
+    ) -> Aftermath {
         match self.unit.reply(replies) {
-            Some(UnitResult::Value(value)) => {
+            Ok(value) => {
                 self.result = Some(Ok(value));
                 Aftermath::Nothing
             }
-            Some(UnitResult::Refused(error)) => self.refused(node, error, limit),
-            Some(UnitResult::Undone(error)) => {
+            Err(failure) => self.failed(node, failure, limit),
+        }
+    }
+
+    fn failed(&mut self, node: &NodeAddr, failure: Failure, limit: u32) -> Aftermath {
+        self.history().begin_attempt(node);
+        match failure {
+            Failure::Refused(error) => self.refused(node, error, limit),
+            Failure::Undone(error) => {
                 self.executed_in_part("MULTI was refused, so the commands ran one by one", &error)
             }
-            Some(UnitResult::Torn(error)) => {
+            Failure::Torn(error) => {
                 self.executed_in_part("a command was refused and EXEC executed the others", &error)
             }
-            None => {
+            Failure::Missing => {
                 let error = self.error(ErrorKind::Protocol, Outcome::MaybeExecuted, "a reply is missing");
                 self.result = Some(Err(error));
                 Aftermath::Nothing
@@ -268,13 +312,6 @@ impl<'a> Job<'a> {
         let told = self.error(kind_of(error), Outcome::MaybeExecuted, format!("{what}: {error}"));
         self.result = Some(Err(told.with_code(error.code())));
         Aftermath::Nothing
-    }
-
-    fn begin_attempt(&mut self, node: &NodeAddr) {
-        self.attempts += 1;
-        self.ask = None;
-        self.not_before = None;
-        self.node = Some(node.clone());
     }
 
     fn refused(&mut self, node: &NodeAddr, error: ServerError, limit: u32) -> Aftermath {
@@ -293,10 +330,11 @@ impl<'a> Job<'a> {
             }
             Verdict::Redirect { kind, slot, to } => self.redirected(node, kind, slot, to, limit),
             Verdict::Wait { refresh } => {
-                self.trouble = Some(Trouble::Reply(error));
+                let history = self.history();
+                history.trouble = Some(Trouble::Reply(error));
                 // A node that would serve it, if not now: the redirects led somewhere.
-                self.hops = 0;
-                self.wait();
+                history.hops = 0;
+                history.wait();
                 if refresh { Aftermath::Refresh } else { Aftermath::Nothing }
             }
         }
@@ -311,18 +349,19 @@ impl<'a> Job<'a> {
         limit: u32,
     ) -> Aftermath {
         let redirect = Redirect { kind, slot, from: from.clone(), to: to.clone() };
-        self.hops += 1;
-        if self.trail.len() > limit as usize {
-            self.trail.remove(0);
+        let history = self.history.get_or_insert_default();
+        history.hops += 1;
+        if history.trail.len() > limit as usize {
+            history.trail.remove(0);
         }
-        self.trail.push(redirect.clone());
-        if self.hops > limit {
+        history.trail.push(redirect.clone());
+        if history.hops > limit {
             let text = format!("more than {limit} redirects; the nodes do not agree who serves the slot");
             self.result = Some(Err(self.error(ErrorKind::Redirects, Outcome::Rejected, text)));
             return Aftermath::Refresh;
         }
         match kind {
-            RedirectKind::Ask => self.ask = Some(to),
+            RedirectKind::Ask => history.ask = Some(to),
             RedirectKind::Moved => match self.place {
                 // The map is repointed, and the slot is looked up there.
                 Place::Slot(asked) if asked == slot => {}
@@ -331,57 +370,54 @@ impl<'a> Job<'a> {
                 }
             },
         }
-        if self.hops > HOPS_AT_ONCE {
+        if history.hops > HOPS_AT_ONCE {
             // The pause forgets an ASK: by then the slot may be somewhere else.
-            self.ask = None;
-            self.wait();
+            history.ask = None;
+            history.wait();
         }
         Aftermath::Followed(redirect)
     }
 
     /// The attempt at `node` ended without its replies. `sent` tells whether the whole unit had left.
     pub(crate) fn lost(&mut self, node: &NodeAddr, loss: &Loss, sent: bool, deadline: Deadline) -> Aftermath {
-        self.begin_attempt(node);
-        self.maybe_executed |= sent;
+        let history = self.history.get_or_insert_default();
+        history.begin_attempt(node);
+        history.maybe_executed |= sent;
         if matches!(loss.cause, LossCause::Expired) {
             if sent {
                 // What it was waiting for before has ended: it was waiting for its reply.
-                self.trouble = None;
+                history.trouble = None;
             }
             self.expire(deadline);
             return Aftermath::Nothing;
         }
-        self.trouble = Some(Trouble::Loss(loss.cause.clone()));
+        history.trouble = Some(Trouble::Loss(loss.cause.clone()));
         if sent && !self.unit.may_repeat() {
             let error = self.error(kind_of_loss(&loss.cause), Outcome::MaybeExecuted, loss.cause.to_string());
             self.result = Some(Err(error));
             return Aftermath::Refresh;
         }
-        if matches!(loss.cause, LossCause::Retired) && self.waits == 0 {
+        if matches!(loss.cause, LossCause::Retired) && history.waits == 0 {
             // Most likely the routes have changed already: nothing to wait for.
-            self.waits += 1;
+            history.waits += 1;
         } else {
-            self.wait();
+            history.wait();
         }
         Aftermath::Refresh
     }
 
     /// There is nobody to send to.
     pub(crate) fn has_no_owner(&mut self) {
-        self.trouble = Some(Trouble::NoOwner);
-        self.wait();
-    }
-
-    fn wait(&mut self) {
-        let longest = FIRST_WAIT.saturating_mul(1 << self.waits.min(10)).min(LAST_WAIT);
-        self.waits += 1;
-        self.not_before = Some(Instant::now() + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
+        let history = self.history();
+        history.trouble = Some(Trouble::NoOwner);
+        history.wait();
     }
 
     /// Ends the job because its time is over; says what it was waiting for.
     pub(crate) fn expire(&mut self, deadline: Deadline) {
         let limit = deadline.limit;
-        let (kind, text) = match &self.trouble {
+        let history = self.history();
+        let (kind, text) = match &history.trouble {
             Some(Trouble::Reply(error)) => {
                 (ErrorKind::Unavailable, format!("still refused after {limit:?}: {error}"))
             }
@@ -392,7 +428,7 @@ impl<'a> Job<'a> {
             Some(Trouble::Loss(cause @ LossCause::Connect(error))) => {
                 (kind_of_loss(cause), format!("the node could not be reached for {limit:?}: {error}"))
             }
-            None if self.maybe_executed => (ErrorKind::Timeout, format!("no reply within {limit:?}")),
+            None if history.maybe_executed => (ErrorKind::Timeout, format!("no reply within {limit:?}")),
             None => (ErrorKind::Timeout, format!("it could not be sent within {limit:?}")),
             Some(Trouble::Loss(cause)) => {
                 (ErrorKind::Timeout, format!("the deadline of {limit:?} passed after a lost reply: {cause}"))
@@ -416,8 +452,9 @@ impl<'a> Job<'a> {
         self.unit.blocks()
     }
 
+    #[inline]
     pub(crate) fn is_retry(&self) -> bool {
-        self.waits > 0
+        self.history.as_ref().is_some_and(|history| history.waits > 0)
     }
 
     fn slot(&self) -> Option<Slot> {
@@ -426,18 +463,19 @@ impl<'a> Job<'a> {
             (Unit::Command(command), Place::Node(_) | Place::Shard { .. } | Place::Any) => {
                 command.marked_slot()
             }
+            // It is always sent by its slot.
+            (Unit::Part(_), Place::Node(_) | Place::Shard { .. } | Place::Any) => None,
             (Unit::Transaction { slot, .. }, Place::Node(_) | Place::Shard { .. } | Place::Any) => *slot,
         }
     }
 
     fn error(&self, kind: ErrorKind, outcome: Outcome, text: impl Into<Cow<'static, str>>) -> Error {
-        let outcome = if self.maybe_executed { Outcome::MaybeExecuted } else { outcome };
-        let error = Error::new(kind, outcome, text)
-            .with_command(self.unit.name())
-            .with_slot(self.slot())
-            .with_attempts(self.attempts)
-            .with_trail(self.trail.clone());
-        match &self.node {
+        let error = Error::new(kind, outcome, text).with_command(self.unit.name()).with_slot(self.slot());
+        let Some(history) = &self.history else { return error };
+        let outcome = if history.maybe_executed { Outcome::MaybeExecuted } else { outcome };
+        let error =
+            error.with_outcome(outcome).with_attempts(history.attempts).with_trail(history.trail.clone());
+        match &history.node {
             Some(node) => error.with_node(node.clone()),
             None => error,
         }

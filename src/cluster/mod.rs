@@ -1,8 +1,10 @@
 //! Where topology, connections and routing meet. The loop of attempts exists once, in `executor`.
 
+mod attempt;
 pub(crate) mod connect;
 pub(crate) mod core;
 pub(crate) mod executor;
+mod group;
 pub(crate) mod job;
 mod refresher;
 pub(crate) mod routes;

@@ -30,6 +30,12 @@ impl Routes {
         &self.map
     }
 
+    /// By the places of their nodes in the map.
+    #[inline]
+    pub(crate) fn pools(&self) -> &[Arc<NodePool>] {
+        &self.pools
+    }
+
     /// The pool of the primary that serves `slot`.
     #[inline]
     pub(crate) fn owner(&self, slot: Slot) -> Option<&Arc<NodePool>> {
@@ -46,17 +52,16 @@ impl Routes {
         self.pool(self.map.index_of(addr)?)
     }
 
-    /// The same, if it is a primary.
-    pub(crate) fn primary_at(&self, addr: &NodeAddr) -> Option<&Arc<NodePool>> {
+    /// The place of the primary at `addr`, if the map knows it as one.
+    pub(crate) fn primary_at(&self, addr: &NodeAddr) -> Option<NodeIndex> {
         let index = self.map.index_of(addr)?;
-        let is_primary = self.map.node(index).is_some_and(|node| node.role == Role::Primary);
-        is_primary.then(|| self.pool(index)).flatten()
+        self.map.node(index).is_some_and(|node| node.role == Role::Primary).then_some(index)
     }
 
-    /// A primary at random.
-    pub(crate) fn any_primary(&self) -> Option<&Arc<NodePool>> {
-        let primaries: Vec<NodeIndex> = self.map.primaries().collect();
-        self.pool(*primaries.get(fastrand::usize(..primaries.len().max(1)))?)
+    /// The place of a primary at random.
+    pub(crate) fn any_primary(&self) -> Option<NodeIndex> {
+        let count = self.map.primaries().count();
+        self.map.primaries().nth(fastrand::usize(..count.max(1)))
     }
 
     pub(crate) fn nodes_with_pools(&self) -> impl Iterator<Item = (&NodeAddr, &Arc<NodePool>)> {

@@ -1,7 +1,9 @@
 //! The task of a [`Link`](crate::connection::link::Link): owns the socket.
 //!
 //! It never waits for a write before it reads, so a full socket cannot deadlock a large pipeline, and it writes what
-//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue.
+//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue,
+//! unless the last command was a lone one and this is too. Going there twice makes no larger batches, and not at all
+//! makes a command on two workers cost twice as much (`benches/README.md`).
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -159,6 +161,8 @@ struct Conversation<'a> {
     answers: Answers,
     /// Has gone to the back of the run queue since something was enqueued.
     has_yielded: bool,
+    /// How many units were taken the last time.
+    last_batch: usize,
     clock: Option<Clock>,
     /// A caller has asked to look at the clock.
     clock_wanted: bool,
@@ -192,6 +196,7 @@ impl<'a> Conversation<'a> {
             in_flight: VecDeque::new(),
             answers: Answers::default(),
             has_yielded: false,
+            last_batch: 0,
             clock: watches_the_clock.then(Clock::new),
             clock_wanted: false,
             cause: LossCause::Retired,
@@ -313,7 +318,10 @@ impl<'a> Conversation<'a> {
             self.has_yielded = false;
             return false;
         }
-        if !self.has_yielded {
+        // A caller that sends one command after the other has nobody to wait for. With two workers, the turn at the back
+        // would wake the other one: a third of what such a command takes.
+        let is_alone = self.in_flight.is_empty() && self.last_batch == 1 && queue.outgoing.len() == 1;
+        if !self.has_yielded && !is_alone {
             self.has_yielded = true;
             drop(queue);
             cx.waker().wake_by_ref();
@@ -321,6 +329,7 @@ impl<'a> Conversation<'a> {
         }
         self.has_yielded = false;
         queue.take(&mut self.writing);
+        self.last_batch = self.writing.len();
         queue.unanswered += 1;
         true
     }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::command::Command;
+use crate::command::cut::Part;
 use crate::connection::loss::{Loss, LossCause};
 use crate::connection::unit::{ASKING, Check, EXEC, MULTI, Piece, UnitReply};
 use crate::connection::waiters::{Answers, WaiterId, Waiters};
@@ -196,11 +197,17 @@ impl Outgoing {
         self.entries.is_empty()
     }
 
+    /// How many units are to be written.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Appends one unit. `entry` says its length and who waits for it.
     pub(super) fn push<'a>(&mut self, pieces: impl IntoIterator<Item = Piece<'a>>, entry: Entry) {
         for piece in pieces {
             match piece {
                 Piece::Command(command) => self.push_command(command),
+                Piece::Part(part) => self.push_part(part),
                 Piece::Asking => self.bytes.extend_from_slice(ASKING),
                 Piece::Multi => self.bytes.extend_from_slice(MULTI),
                 Piece::Exec => self.bytes.extend_from_slice(EXEC),
@@ -218,6 +225,15 @@ impl Outgoing {
         self.bytes.extend_from_slice(body.bytes());
         for (place, segment) in body.segments() {
             self.segments.push_back((base + place, segment.clone()));
+        }
+    }
+
+    fn push_part(&mut self, part: Part<'_>) {
+        push_header(&mut self.bytes, b'*', part.args());
+        for excerpt in part.excerpts() {
+            let base = self.bytes.len();
+            self.bytes.extend_from_slice(excerpt.bytes());
+            self.segments.extend(excerpt.segments().map(|(place, segment)| (base + place, segment.clone())));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use crate::command::Command;
+use crate::command::cut::Part;
 use crate::connection::loss::Loss;
 use crate::protocol::server_error::ErrorCode;
 use crate::protocol::value::Value;
@@ -11,6 +12,8 @@ use crate::protocol::value::Value;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Piece<'a> {
     Command(&'a Command),
+    /// What one slot gets of a command.
+    Part(Part<'a>),
     Asking,
     Multi,
     Exec,
@@ -58,9 +61,11 @@ pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
 impl Piece<'_> {
     /// What it takes on the wire.
+    #[inline]
     pub(crate) fn wire_length(&self) -> usize {
         match self {
             Self::Command(command) => command.body().wire_length(),
+            Self::Part(part) => part.wire_length(),
             Self::Asking => ASKING.len(),
             Self::Multi => MULTI.len(),
             Self::Exec => EXEC.len(),

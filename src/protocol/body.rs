@@ -1,5 +1,7 @@
 //! [`Body`]: the arguments of one command, encoded once.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 /// Encoded arguments up to this many bytes need no heap: a `SET` of a 32-byte key to a 64-byte value fits.
@@ -117,22 +119,84 @@ impl Body {
 
     /// Each argument, the command's name first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter_with_ends().map(|(arg, _)| arg)
+    }
+
+    /// Each argument with the place in [`Body::bytes`] where it ends: there the next one begins.
+    pub(crate) fn iter_with_ends(&self) -> impl Iterator<Item = (&[u8], usize)> {
         let bytes = self.bytes();
         let mut segments = self.segments().iter().peekable();
         let mut at = 0;
         std::iter::from_fn(move || {
             let rest = bytes.get(at..)?;
-            let line = memchr::memchr(b'\r', rest)?;
-            let length = std::str::from_utf8(rest.get(1..line)?).ok()?.parse::<usize>().ok()?;
-            let start = at + line + 2;
-            if let Some((_, segment)) = segments.next_if(|(place, _)| *place == start && length >= SEGMENT) {
-                at = start + 2;
-                return Some(segment.as_ref());
+            let (length, header) = length_in(rest)?;
+            if length >= SEGMENT
+                && let Some((_, segment)) = segments.next_if(|(place, _)| *place == at + header)
+            {
+                at += header + 2;
+                return Some((segment.as_ref(), at));
             }
-            at = start + length + 2;
-            bytes.get(start..start + length)
+            let arg = rest.get(header..header + length)?;
+            at += header + length + 2;
+            Some((arg, at))
         })
     }
+
+    /// The arguments from one place in [`Body::bytes`] to another.
+    #[inline]
+    pub(crate) fn excerpt(&self, range: Range<usize>) -> Excerpt<'_> {
+        let start = range.start;
+        let segments = match self.segments() {
+            [] => &[],
+            all => {
+                let before = |end: usize| all.partition_point(|(place, _)| *place < end);
+                all.get(before(start)..before(range.end)).unwrap_or_default()
+            }
+        };
+        Excerpt { bytes: self.bytes().get(range).unwrap_or_default(), segments, start }
+    }
+}
+
+/// Adjacent arguments of a [`Body`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Excerpt<'a> {
+    bytes: &'a [u8],
+    segments: &'a [(usize, Bytes)],
+    start: usize,
+}
+
+impl<'a> Excerpt<'a> {
+    /// The short arguments with all headers and line ends.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The long arguments with their places in [`Excerpt::bytes`].
+    #[inline]
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, &'a Bytes)> {
+        let start = self.start;
+        self.segments.iter().map(move |(place, segment)| (place - start, segment))
+    }
+
+    /// What it takes on the wire.
+    #[inline]
+    pub(crate) fn wire_length(&self) -> usize {
+        self.bytes.len() + self.segments.iter().map(|(_, segment)| segment.len()).sum::<usize>()
+    }
+}
+
+/// The number that the header at the front of `bytes` tells, and how long the header is.
+#[inline]
+fn length_in(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut number = 0;
+    for (place, byte) in bytes.iter().enumerate().skip(1) {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + usize::from(byte - b'0'),
+            _end => return Some((number, place + 2)),
+        }
+    }
+    None
 }
 
 /// Writes one whole argument to the front of `room`; how long it is, or `None` if it does not fit.

@@ -57,6 +57,15 @@ pub(super) fn common(bytes: &[u8], at: &mut usize, room: &mut usize) -> Option<V
     Some(value)
 }
 
+/// Takes the header of an array that stands `at` this place of `bytes`, if all of it is there: its number of elements.
+/// As with [`common`], `None` is no judgement.
+#[inline]
+pub(super) fn array_header(bytes: &[u8], at: &mut usize) -> Option<usize> {
+    let (count, line) = short_number(bytes.get(*at..)?.strip_prefix(b"*")?)?;
+    *at += line + 1;
+    Some(count)
+}
+
 /// Digits with their CR LF at the front of `bytes`: their number and the length of the line.
 #[inline]
 fn short_number(bytes: &[u8]) -> Option<(usize, usize)> {

@@ -11,8 +11,9 @@ use crate::protocol::value::Value;
 /// Source: [request and response policies](https://redis.io/docs/latest/develop/reference/command-tips/).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Merge {
-    /// Each part answers a list; its elements go to these places of the whole.
-    InOrder(Vec<Vec<usize>>),
+    /// Each part answers a list. For each element of all of them, one after the other: the number of its part, and its
+    /// place in the whole.
+    InOrder(Vec<(usize, usize)>),
     /// All lists, one after the other; single replies as elements.
     Concatenate,
     /// Every part must succeed, and says the same: the first reply.
@@ -61,10 +62,10 @@ impl Merge {
         }
     }
 
-    /// For a command that was split by slot; `places` says which of its keys each part has.
-    pub(crate) fn of_split(policy: ResponsePolicy, places: Vec<Vec<usize>>) -> Self {
+    /// For a command that was split by slot; `places` as [`Merge::InOrder`] needs them.
+    pub(crate) fn of_split(policy: ResponsePolicy, places: impl Iterator<Item = (usize, usize)>) -> Self {
         match policy {
-            ResponsePolicy::Single => Self::InOrder(places),
+            ResponsePolicy::Single => Self::InOrder(places.collect()),
             ResponsePolicy::OneSucceeded
             | ResponsePolicy::AllSucceeded
             | ResponsePolicy::LogicalAnd
@@ -77,16 +78,16 @@ impl Merge {
     }
 
     /// Puts the parts' replies, all of them successes, into one. `None` if they have another form than the rule needs.
-    pub(crate) fn merge(&self, replies: Vec<Value>) -> Option<Value> {
+    pub(crate) fn merge(&self, mut replies: impl Iterator<Item = Value>) -> Option<Value> {
         match self {
             Self::InOrder(places) => in_order(places, replies),
-            Self::Concatenate => Some(Value::Array(replies.into_iter().flat_map(elements).collect())),
-            Self::First | Self::AnySuccess => replies.into_iter().next(),
+            Self::Concatenate => Some(Value::Array(replies.flat_map(elements).collect())),
+            Self::First | Self::AnySuccess => replies.next(),
             Self::Number(fold) => {
-                let numbers: Option<Vec<i64>> = replies.iter().map(Value::as_int).collect();
+                let numbers: Option<Vec<i64>> = replies.map(|reply| reply.as_int()).collect();
                 fold.apply(numbers?.into_iter()).map(Value::Int)
             }
-            Self::Logic(fold) => logic(*fold, replies),
+            Self::Logic(fold) => logic(*fold, replies.collect()),
             Self::ByNode(nodes) => Some(Value::Map(
                 nodes.iter().map(|node| Value::Bulk(Bytes::from(node.to_string()))).zip(replies).collect(),
             )),
@@ -101,18 +102,21 @@ fn elements(reply: Value) -> Vec<Value> {
     }
 }
 
-fn in_order(places: &[Vec<usize>], replies: Vec<Value>) -> Option<Value> {
-    let mut whole = vec![Value::Nil; places.iter().map(Vec::len).sum()];
-    for (places, reply) in places.iter().zip(replies) {
+fn in_order(places: &[(usize, usize)], replies: impl Iterator<Item = Value>) -> Option<Value> {
+    let mut whole = vec![Value::Nil; places.len()];
+    let mut places = places.iter();
+    for (part, reply) in replies.enumerate() {
         let Value::Array(items) = reply else { return None };
-        if items.len() != places.len() {
-            return None;
-        }
-        for (place, item) in places.iter().zip(items) {
+        for item in items {
+            let (_, place) = places.next().filter(|(of, _)| *of == part)?;
             *whole.get_mut(*place)? = item;
         }
+        // With too few elements those of the next part would be taken for this one's.
+        if places.as_slice().first().is_some_and(|(of, _)| *of == part) {
+            return None;
+        }
     }
-    Some(Value::Array(whole))
+    places.as_slice().is_empty().then_some(Value::Array(whole))
 }
 
 fn logic(fold: Fold, replies: Vec<Value>) -> Option<Value> {
@@ -137,37 +141,61 @@ mod tests {
     use crate::node::NodeAddr;
     use crate::protocol::value::Value;
 
+    fn merge(rule: &Merge, replies: Vec<Value>) -> Option<Value> {
+        rule.merge(replies.into_iter())
+    }
+
     fn ints(numbers: &[i64]) -> Vec<Value> {
         numbers.iter().map(|number| Value::Int(*number)).collect()
     }
 
     #[test]
     fn elements_of_a_split_go_back_to_their_places() {
-        let merge = Merge::InOrder(vec![vec![0, 2], vec![1]]);
-        let replies = vec![Value::Array(ints(&[10, 30])), Value::Array(ints(&[20]))];
-        assert_eq!(merge.merge(replies), Some(Value::Array(ints(&[10, 20, 30]))));
-        assert_eq!(merge.merge(vec![Value::Array(ints(&[1])), Value::Array(ints(&[2]))]), None);
+        let rule = Merge::InOrder(vec![(0, 0), (0, 2), (1, 1)]);
+        let list = |numbers: &[i64]| Value::Array(ints(numbers));
+        assert_eq!(merge(&rule, vec![list(&[10, 30]), list(&[20])]), Some(list(&[10, 20, 30])));
+        // Nothing is moved up: each of these has the right number of elements, or begins like one that has.
+        for wrong in [
+            vec![list(&[10]), list(&[30, 20])],
+            vec![list(&[10, 30, 20]), list(&[])],
+            vec![list(&[10, 30]), list(&[20, 40])],
+            vec![list(&[10, 30]), list(&[])],
+            vec![list(&[10, 30])],
+            vec![list(&[10, 30]), list(&[20]), list(&[40])],
+            vec![list(&[10, 30]), Value::Int(20)],
+        ] {
+            assert_eq!(merge(&rule, wrong.clone()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn any_permutation_is_undone() {
+        let order = [(0, 3), (1, 1), (1, 4), (2, 0), (2, 2), (2, 5)];
+        let replies =
+            vec![Value::Array(ints(&[3])), Value::Array(ints(&[1, 4])), Value::Array(ints(&[0, 2, 5]))];
+        let whole = Value::Array(ints(&[0, 1, 2, 3, 4, 5]));
+        assert_eq!(merge(&Merge::InOrder(order.to_vec()), replies), Some(whole));
     }
 
     #[test]
     fn numbers_are_summed_or_the_least_is_taken() {
-        assert_eq!(Merge::Number(Fold::Sum).merge(ints(&[1, 2, 3])), Some(Value::Int(6)));
-        assert_eq!(Merge::Number(Fold::Min).merge(ints(&[2, 1, 3])), Some(Value::Int(1)));
-        assert_eq!(Merge::Number(Fold::Sum).merge(vec![Value::Nil]), None);
+        assert_eq!(merge(&Merge::Number(Fold::Sum), ints(&[1, 2, 3])), Some(Value::Int(6)));
+        assert_eq!(merge(&Merge::Number(Fold::Min), ints(&[2, 1, 3])), Some(Value::Int(1)));
+        assert_eq!(merge(&Merge::Number(Fold::Sum), vec![Value::Nil]), None);
     }
 
     #[test]
     fn truth_values_are_combined_element_by_element() {
         let replies = vec![Value::Array(ints(&[1, 0])), Value::Array(ints(&[1, 1]))];
-        assert_eq!(Merge::Logic(Fold::Min).merge(replies), Some(Value::Array(ints(&[1, 0]))));
+        assert_eq!(merge(&Merge::Logic(Fold::Min), replies), Some(Value::Array(ints(&[1, 0]))));
     }
 
     #[test]
     fn lists_are_joined_and_what_has_no_rule_is_told_by_node() {
         let lists = vec![Value::Array(ints(&[1])), Value::Array(ints(&[2, 3]))];
-        assert_eq!(Merge::Concatenate.merge(lists), Some(Value::Array(ints(&[1, 2, 3]))));
+        assert_eq!(merge(&Merge::Concatenate, lists), Some(Value::Array(ints(&[1, 2, 3]))));
         let by_node = Merge::ByNode(vec![NodeAddr::new("a", 1), NodeAddr::new("b", 2)]);
-        let Some(Value::Map(pairs)) = by_node.merge(ints(&[1, 2])) else { panic!() };
+        let Some(Value::Map(pairs)) = merge(&by_node, ints(&[1, 2])) else { panic!() };
         assert_eq!(pairs[1].0.as_str(), Some("b:2"));
     }
 }

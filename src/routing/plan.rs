@@ -1,5 +1,6 @@
 //! [`plan`]: where a command goes.
 
+use crate::command::cut::Cut;
 use crate::command::{Command, Keys, Target};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::node::NodeAddr;
@@ -26,23 +27,49 @@ pub(crate) enum Place {
 
 /// The way of one command.
 #[derive(Debug)]
-pub(crate) enum Plan {
+pub(crate) enum Plan<'a> {
     /// It goes to one place as it is.
     One(Place),
     /// It goes in parts, each with its place; their replies are merged.
-    Parts { parts: Vec<Part>, merge: Merge },
+    Parts(Box<Parts<'a>>),
 }
 
-/// One part of a command that goes to several places.
+/// What is in a [`Plan`] that is not the usual one.
 #[derive(Debug)]
-pub(crate) struct Part {
-    /// `None`: the whole command.
-    pub(crate) command: Option<Command>,
-    pub(crate) place: Place,
+pub(crate) struct Parts<'a> {
+    pub(crate) shape: Shape<'a>,
+    pub(crate) merge: Merge,
+}
+
+/// How a command goes to several places.
+#[derive(Debug)]
+pub(crate) enum Shape<'a> {
+    /// The whole of it to each.
+    Copies(Vec<Place>),
+    /// To each slot what concerns it.
+    BySlot(Cut<'a>),
+}
+
+impl Shape<'_> {
+    /// How many parts there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Copies(places) => places.len(),
+            Self::BySlot(cut) => cut.len(),
+        }
+    }
 }
 
 /// Decides where `command` goes; refuses what can have no true answer there.
-pub(crate) fn plan(command: &Command, map: &SlotMap) -> Result<Plan, Error> {
+#[inline]
+pub(crate) fn plan<'a>(command: &'a Command, map: &SlotMap) -> Result<Plan<'a>, Error> {
+    match command.plain_slot() {
+        Some(slot) => Ok(Plan::One(Place::Slot(slot))),
+        None => plan_by_facts(command, map),
+    }
+}
+
+fn plan_by_facts<'a>(command: &'a Command, map: &SlotMap) -> Result<Plan<'a>, Error> {
     let spec = command.spec();
     if let Some(spec) = spec {
         refuse_what_needs_its_own_connection(spec)?;
@@ -98,7 +125,7 @@ fn keys_of(command: &Command, spec: Option<&CommandSpec>) -> Result<Keys, Error>
         return Ok(command.marked_keys());
     };
     let args: Vec<&[u8]> = command.body().iter().collect();
-    let mut positions = positions(spec, &args)?;
+    let mut positions = positions(spec, args.len(), |place| args.get(place).copied().unwrap_or_default())?;
     let slot_at = |place: usize| args.get(place).map(|key| Slot::of_key(key));
     let Some((first, slot)) = positions.next().and_then(|first| Some((first, slot_at(first)?))) else {
         return Ok(Keys::Unmarked);
@@ -107,8 +134,12 @@ fn keys_of(command: &Command, spec: Option<&CommandSpec>) -> Result<Keys, Error>
     Ok(other.map_or(Keys::Same { slot, first }, |other| Keys::Crossing { first, other }))
 }
 
-fn positions(spec: &CommandSpec, args: &[&[u8]]) -> Result<impl Iterator<Item = usize>, Error> {
-    spec.key_positions(args.len(), |place| args.get(place).copied().unwrap_or_default()).map_err(|error| {
+fn positions<'a>(
+    spec: &CommandSpec,
+    args: usize,
+    arg: impl Fn(usize) -> &'a [u8],
+) -> Result<impl ExactSizeIterator<Item = usize>, Error> {
+    spec.key_positions(args, arg).map_err(|error| {
         // The error names the command by itself.
         let text = error.to_string();
         Error::usage(
@@ -134,7 +165,7 @@ fn refuse_what_needs_its_own_connection(spec: &CommandSpec) -> Result<(), Error>
     }
 }
 
-fn keyless(spec: Option<&CommandSpec>, map: &SlotMap) -> Result<Plan, Error> {
+fn keyless<'a>(spec: Option<&CommandSpec>, map: &SlotMap) -> Result<Plan<'a>, Error> {
     let Some(spec) = spec else { return Ok(Plan::One(Place::Any)) };
     match spec.request {
         RequestPolicy::ByKey | RequestPolicy::AnyNode | RequestPolicy::MultiShard => {
@@ -170,7 +201,7 @@ fn all_nodes(map: &SlotMap) -> Vec<Place> {
     map.nodes().iter().map(|node| Place::Node(node.addr.clone())).collect()
 }
 
-fn fan_out(places: Vec<Place>, policy: ResponsePolicy) -> Plan {
+fn fan_out<'a>(places: Vec<Place>, policy: ResponsePolicy) -> Plan<'a> {
     let nodes = places
         .iter()
         .filter_map(|place| match place {
@@ -178,45 +209,20 @@ fn fan_out(places: Vec<Place>, policy: ResponsePolicy) -> Plan {
             Place::Slot(_) | Place::Any => None,
         })
         .collect();
-    let parts = places.into_iter().map(|place| Part { command: None, place }).collect();
-    Plan::Parts { parts, merge: Merge::by_policy(policy, nodes) }
+    Plan::Parts(Box::new(Parts { shape: Shape::Copies(places), merge: Merge::by_policy(policy, nodes) }))
 }
 
-/// One command for each slot, in the order of their first keys.
-fn split(command: &Command, spec: &CommandSpec) -> Result<Plan, Error> {
+/// One part for each slot.
+fn split<'a>(command: &'a Command, spec: &CommandSpec) -> Result<Plan<'a>, Error> {
     let KeySpec::Range { step, .. } = spec.keys else {
         return Err(Error::usage("its keys are in different slots, and it cannot be split"));
     };
-    let args: Vec<&[u8]> = command.body().iter().collect();
-    let keys: Vec<usize> = positions(spec, &args)?.collect();
-    let step = usize::from(step).max(1);
-    let tail = keys.last().map_or(args.len(), |last| last + step);
-    let mut slots: Vec<(Slot, Vec<usize>)> = Vec::new();
-    let mut place_of = std::collections::HashMap::new();
-    for (place, at) in keys.iter().enumerate() {
-        let slot = Slot::of_key(args.get(*at).copied().unwrap_or_default());
-        let index = *place_of.entry(slot).or_insert_with(|| {
-            slots.push((slot, Vec::new()));
-            slots.len() - 1
-        });
-        if let Some((_, places)) = slots.get_mut(index) {
-            places.push(place);
-        }
-    }
-    let part_of = |places: &[usize]| {
-        let mut part = Command::new(command.shared_name());
-        for at in places.iter().filter_map(|place| keys.get(*place)) {
-            part = part.key(args.get(*at).copied().unwrap_or_default());
-            part = part.args(args.get(at + 1..at + step).unwrap_or_default().iter().copied());
-        }
-        part.args(args.get(tail..).unwrap_or_default().iter().copied())
-    };
-    let parts = slots
-        .iter()
-        .map(|(slot, places)| Part { command: Some(part_of(places)), place: Place::Slot(*slot) })
-        .collect();
-    let places = slots.into_iter().map(|(_, places)| places).collect();
-    Ok(Plan::Parts { parts, merge: Merge::of_split(spec.response, places) })
+    let args = command.body().args();
+    let mut keys = positions(spec, args, |place| command.arg_at(place))?;
+    let count = keys.len();
+    let cut = Cut::new(command, keys.next().unwrap_or(args), count, usize::from(step));
+    let merge = Merge::of_split(spec.response, cut.places());
+    Ok(Plan::Parts(Box::new(Parts { shape: Shape::BySlot(cut), merge })))
 }
 
 /// Names both keys and their slots, and the way out.
@@ -239,7 +245,8 @@ fn cross_slot(first: (&Command, usize), other: (&Command, usize)) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Plan, plan};
+    use super::{Place, Plan, Shape, plan};
+    use crate::command::cut::Part;
     use crate::command::{Command, Target};
     use crate::error::ErrorKind;
     use crate::node::NodeAddr;
@@ -265,24 +272,29 @@ mod tests {
         }
     }
 
-    fn parts(command: &Command) -> Vec<(Option<String>, Place)> {
+    fn places(command: &Command) -> Vec<Place> {
         match plan(command, &map()).unwrap() {
-            Plan::Parts { parts, .. } => parts
-                .into_iter()
-                .map(|part| {
-                    let text = part.command.map(|command| {
-                        let args: Vec<String> = command
-                            .body()
-                            .iter()
-                            .map(|arg| String::from_utf8_lossy(arg).into_owned())
-                            .collect();
-                        args.join(" ")
-                    });
-                    (text, part.place)
-                })
-                .collect(),
+            Plan::Parts(parts) => match parts.shape {
+                Shape::Copies(places) => places,
+                Shape::BySlot(cut) => cut.parts().map(|(slot, _)| Place::Slot(slot)).collect(),
+            },
             one => panic!("{one:?}"),
         }
+    }
+
+    /// What each slot gets, without what is no text: headers and line ends.
+    fn by_slot(command: &Command) -> Vec<(Slot, String)> {
+        let Plan::Parts(parts) = plan(command, &map()).unwrap() else { panic!() };
+        let Shape::BySlot(cut) = &parts.shape else { panic!() };
+        let text = |bytes: &[u8]| {
+            let lines = String::from_utf8_lossy(bytes).into_owned();
+            lines.split_terminator("\r\n").skip(1).step_by(2).collect::<Vec<_>>().join(" ")
+        };
+        let of_part = |part: Part<'_>| {
+            let texts = part.excerpts().map(|excerpt| text(excerpt.bytes()));
+            texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        cut.parts().map(|(slot, part)| (slot, of_part(part))).collect()
     }
 
     #[test]
@@ -300,17 +312,14 @@ mod tests {
 
     #[test]
     fn a_multi_key_command_is_split_by_slot_with_its_values() {
-        let slot = |key: &str| Place::Slot(Slot::of_key(key.as_bytes()));
+        let slot = |key: &str| Slot::of_key(key.as_bytes());
         let mset = Command::new("MSET").key_values([("a", "1"), ("b", "2"), ("{a}x", "3")]);
         assert_eq!(
-            parts(&mset),
-            [(Some("MSET a 1 {a}x 3".to_owned()), slot("a")), (Some("MSET b 2".to_owned()), slot("b"))]
+            by_slot(&mset),
+            [(slot("b"), "MSET b 2".to_owned()), (slot("a"), "MSET a 1 {a}x 3".to_owned())]
         );
         let bare = Command::new("MGET").arg("a").arg("b");
-        assert_eq!(
-            parts(&bare),
-            [(Some("MGET a".to_owned()), slot("a")), (Some("MGET b".to_owned()), slot("b"))]
-        );
+        assert_eq!(by_slot(&bare), [(slot("b"), "MGET b".to_owned()), (slot("a"), "MGET a".to_owned())]);
     }
 
     #[test]
@@ -327,12 +336,12 @@ mod tests {
 
     #[test]
     fn keyless_commands_go_where_their_policy_says() {
-        assert_eq!(parts(&Command::new("DBSIZE")).len(), 2);
-        assert_eq!(parts(&Command::new("CONFIG SET").arg("a").arg("b")).len(), 3);
+        assert_eq!(places(&Command::new("DBSIZE")).len(), 2);
+        assert_eq!(places(&Command::new("CONFIG SET").arg("a").arg("b")).len(), 3);
         assert_eq!(one(&Command::new("RANDOMKEY")), Place::Any);
         let node = NodeAddr::new("c", 3);
         assert_eq!(one(&Command::new("DBSIZE").to(Target::Node(node.clone()))), Place::Node(node));
-        assert_eq!(parts(&Command::new("TIME").to(Target::AllNodes)).len(), 3);
+        assert_eq!(places(&Command::new("TIME").to(Target::AllNodes)).len(), 3);
     }
 
     #[test]

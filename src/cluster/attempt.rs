@@ -1,0 +1,104 @@
+//! [`attempt`]: sends one group and waits for what becomes of it. Never sends anything twice.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::cluster::core::Core;
+use crate::cluster::group::Group;
+use crate::cluster::job::Deadline;
+use crate::config::OverloadPolicy;
+use crate::connection::link::{Link, Refusal};
+use crate::connection::loss::{Loss, LossCause};
+use crate::connection::unit::UnitReply;
+
+/// How long a link may take to tell what became of a unit whose time is over; it does at once unless it is connecting.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// What came of one group's attempt.
+pub(super) enum Attempt {
+    Replied(UnitReply),
+    /// No room in the budget, and the client does not wait for it.
+    Overloaded,
+}
+
+pub(super) async fn attempt<'a>(core: &Core, group: Group<'a>, deadline: Deadline) -> (Group<'a>, Attempt) {
+    let attempt = if group.is_exclusive {
+        attempt_alone(core, &group, deadline).await
+    } else {
+        match group.pool.link(group.lane) {
+            Some(link) => send(core, link, &group, deadline, deadline.at).await,
+            None => lost(LossCause::Retired),
+        }
+    };
+    (group, attempt)
+}
+
+/// On a connection of its own, where the server may hold back the reply.
+async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> Attempt {
+    let connection = match within(deadline.at, group.pool.exclusive()).await {
+        Some(Ok(connection)) => connection,
+        Some(Err(cause)) => return lost(cause),
+        None => return lost(LossCause::Expired),
+    };
+    let Some(link) = connection.link() else { return lost(LossCause::Retired) };
+    tokio::select! {
+        biased;
+        // A reply that came before the end is a reply, as it is on a shared link.
+        reply = send(core, link, group, deadline, None) => reply,
+        () = group.pool.until_severed() => {
+            Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::maybe_sent(LossCause::Retired)) })
+        }
+    }
+}
+
+/// `link_deadline` is for links that look at the clock; then they know best what became of a unit whose time is over.
+async fn send(
+    core: &Core,
+    link: &Link,
+    group: &Group<'_>,
+    deadline: Deadline,
+    link_deadline: Option<Instant>,
+) -> Attempt {
+    let length = group.length();
+    let mut turn = None;
+    if !link.budget().try_take(length) {
+        match core.config.overload {
+            OverloadPolicy::Fail => return Attempt::Overloaded,
+            OverloadPolicy::Wait => {
+                let mut place = link.budget().line_up();
+                if within(deadline.at, link.budget().take_in_turn(&mut place, length)).await.is_none() {
+                    return lost(LossCause::Expired);
+                }
+                turn = Some(place);
+            }
+        }
+    }
+    let mut pending = match link.send_unit(group.pieces().iter().copied(), length, link_deadline) {
+        Ok(pending) => pending,
+        Err(Refusal(cause)) => return lost(cause),
+    };
+    drop(turn);
+    if let Some(reply) = within(deadline.at, &mut pending).await {
+        return Attempt::Replied(reply);
+    }
+    if link_deadline.is_some() {
+        pending.expire_now();
+        if let Ok(reply) = timeout(LAST_WORD, &mut pending).await {
+            return Attempt::Replied(reply);
+        }
+    }
+    Attempt::Replied(pending.give_up(LossCause::Expired))
+}
+
+fn lost(cause: LossCause) -> Attempt {
+    Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::unsent(cause)) })
+}
+
+/// `None` if the time is over first.
+async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        Some(at) => timeout_at(at, future).await.ok(),
+        None => Some(future.await),
+    }
+}
