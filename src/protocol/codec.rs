@@ -64,6 +64,7 @@ struct Begun {
 }
 
 /// What one step took from the bytes.
+#[derive(Debug, PartialEq)]
 enum Token {
     Value(Value),
     Open(AggregateKind, usize),
@@ -118,8 +119,7 @@ impl Decoder {
                     self.spent = 0;
                     return Ok(Some(value));
                 };
-                aggregate.items.push(value);
-                aggregate.missing -= 1;
+                aggregate.push(value);
                 if aggregate.missing > 0 {
                     break;
                 }
@@ -140,8 +140,7 @@ impl Decoder {
                 self.scanned = 0;
                 match self.open.last_mut() {
                     Some(aggregate) if aggregate.missing > 1 => {
-                        aggregate.items.push(value);
-                        aggregate.missing -= 1;
+                        aggregate.push(value);
                     }
                     Some(_) | None => break Some(value),
                 }
@@ -330,6 +329,17 @@ impl Decoder {
     fn spend(&mut self, bytes: usize) -> Result<(), DecodeError> {
         self.spent = self.spent.saturating_add(bytes);
         if self.spent > self.max_reply { Err(DecodeError::TooLarge(self.max_reply)) } else { Ok(()) }
+    }
+}
+
+impl Aggregate {
+    fn push(&mut self, value: Value) {
+        if self.items.len() == self.items.capacity() {
+            // Doubled as it arrives, and never larger than it will be: a large array that is kept pins no more.
+            self.items.reserve_exact(self.missing.min(self.items.len()));
+        }
+        self.items.push(value);
+        self.missing -= 1;
     }
 }
 
@@ -653,35 +663,25 @@ mod tests {
             prop_assert_eq!(&decode_in(&bytes, &sizes), &whole);
         }
 
-        /// Behind an attribute every token goes the thorough way, so the two ways are held against each other.
+        /// The short way leaves to the thorough one what it does not read; what it reads is held against it here.
         #[test]
-        fn common_scalars_are_read_alike_in_both_ways(
-            scalar in prop_oneof![
-                "[:$][-+]?[0-9]{0,20}\r\n",
-                "[:$_+][-OK0-9]{0,3}\r?\n?",
+        fn common_tokens_are_read_alike_in_both_ways(
+            token in prop_oneof![
+                "[:$*][-+]?[0-9]{0,20}\r\n",
+                "[:$*_+][-OK0-9]{0,3}\r?\n?",
                 (0_usize..30, "[a\r\n]{0,30}").prop_map(|(length, text)| format!("${length}\r\n{text}\r\n")),
                 "[a\r\n]{0,120}".prop_map(|text| format!("${}\r\n{text}\r\n", text.len())),
                 any::<i64>().prop_map(|number| format!(":{number}\r\n")),
             ],
             room in 0_usize..200,
         ) {
-            let limited = |bytes: &str, limit| {
-                let mut decoder = Decoder::new(limit);
-                let mut buffer = BytesMut::from(bytes);
-                (decoder.decode(&mut buffer), buffer)
-            };
-            // After an error the buffer is nobody's.
-            let outcome = |(reply, left)| match reply {
-                Err(DecodeError::TooLarge(_)) => Err(DecodeError::TooLarge(0)),
-                Err(error) => Err(error),
-                Ok(reply) => Ok((reply, left)),
-            };
-            let common = outcome(limited(&scalar, room));
-            let thorough = outcome(limited(&format!("|0\r\n{scalar}"), room + size_of::<Value>()));
-            prop_assert_eq!(common, thorough);
-            let elements = limited(&format!("*2\r\n{scalar}:1\r\n"), 1_000_000).0;
-            let thorough = limited(&format!("*2\r\n|0\r\n{scalar}:1\r\n"), 1_000_000).0;
-            prop_assert_eq!(elements, thorough);
+            let bytes = token.as_bytes();
+            let [mut short, mut thorough] = [0, 0];
+            let one = Decoder::new(room).step(bytes, &mut short);
+            let other = Decoder::new(room).token(bytes, &mut thorough);
+            // After an error the place is of no use.
+            prop_assert!(one.is_err() || short == thorough, "{} is not {}", short, thorough);
+            prop_assert_eq!(one, other);
         }
 
         #[test]
