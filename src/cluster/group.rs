@@ -205,3 +205,32 @@ pub(super) fn group<'a>(
     }));
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Ticket;
+
+    #[test]
+    fn sorted_tickets_are_side_by_side_by_link_and_in_the_order_of_their_jobs() {
+        let links = [(2, 0), (0, 1), (70_000, 16_383), (0, 0), (2, 0), (0, 1), (0, 0), (2, 1)];
+        let mut tickets: Vec<Ticket> =
+            links.iter().enumerate().map(|(job, (pool, lane))| Ticket::new(*pool, *lane, job)).collect();
+        tickets.sort_unstable();
+        let runs: Vec<_> = tickets
+            .chunk_by(Ticket::has_the_link_of)
+            .map(|run| {
+                (run[0].pool(), run[0].lane(), run.iter().map(|ticket| ticket.job()).collect::<Vec<_>>())
+            })
+            .collect();
+        assert_eq!(
+            runs,
+            [
+                (0, 0, vec![3, 6]),
+                (0, 1, vec![1, 5]),
+                (2, 0, vec![0, 4]),
+                (2, 1, vec![7]),
+                (70_000, 16_383, vec![2]),
+            ]
+        );
+    }
+}

@@ -205,3 +205,99 @@ async fn an_empty_list_of_keys_is_refused_and_not_sent() {
     assert_eq!(error.outcome(), Outcome::Rejected);
     assert_eq!(cluster.ledger().iter().count(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_of_every_kind_of_command_answers_each_in_its_place() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 4);
+    let mut pipe = client.pipeline();
+    pipe.push(Command::new("WAIT").arg(1).arg(0)); // refused before it is sent
+    pipe.mset(keys.iter().enumerate().map(|(place, key)| (key, place)));
+    pipe.get(&keys[5]);
+    pipe.push(Command::new("SUNIONSTORE").key(&keys[0]).key(&keys[1])); // cannot be split
+    pipe.push(Command::new("DBSIZE"));
+    pipe.push(Command::new("LPUSH").key(&keys[2]).arg("x")); // a string has that name
+    pipe.mget(keys.iter().rev());
+    pipe.push(Command::new("ECHO").arg("hello"));
+    pipe.incr(&keys[7]);
+    pipe.push(Command::new("MGET").key("{none}1").key(&keys[7]).key(&keys[7]));
+    let each = pipe.run_each().await.unwrap();
+    let told: Vec<String> = each
+        .iter()
+        .map(|result| match result {
+            Ok(Value::Array(items)) => {
+                let texts = items.iter().map(|item| item.as_str().unwrap_or("nil"));
+                texts.collect::<Vec<_>>().join(",")
+            }
+            Ok(value) => value.as_int().map_or_else(|| value.as_str().unwrap().to_owned(), |n| n.to_string()),
+            Err(error) => format!("{} {:?}", error.command().unwrap(), error.kind()),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "WAIT Usage",
+            "OK",
+            "5",
+            "SUNIONSTORE CrossSlot",
+            "12",
+            "LPUSH Server",
+            "11,10,9,8,7,6,5,4,3,2,1,0",
+            "hello",
+            "8",
+            "nil,8,8",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_of_nothing_is_answered_with_nothing() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    assert!(client.pipeline().run_each().await.unwrap().is_empty());
+    assert!(client.pipeline().run::<Vec<Value>>().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_and_commands_on_one_key_are_executed_in_the_order_of_the_pipeline() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 3);
+    let mut pipe = client.pipeline();
+    for round in 0..40_usize {
+        for key in &keys {
+            pipe.set(key, round);
+        }
+        pipe.mget(&keys);
+        pipe.mset(keys.iter().rev().map(|key| (key, round + 100)));
+        for key in &keys {
+            pipe.get(key);
+        }
+    }
+    let mut replies = pipe.run::<Vec<Value>>().await.unwrap().into_iter();
+    let number = |value: &Value| value.as_str().unwrap().parse::<usize>().unwrap();
+    for round in 0..40 {
+        let Some(Value::Array(read)) = replies.by_ref().nth(keys.len()) else { panic!() };
+        assert!(read.len() == keys.len() && read.iter().all(|value| number(value) == round));
+        assert_eq!(replies.next().unwrap().as_str(), Some("OK"));
+        assert!(replies.by_ref().take(keys.len()).all(|value| number(&value) == round + 100));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_keys_and_values_are_split_like_short_ones() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (place, key) in mixed(&cluster, 5).into_iter().enumerate() {
+        let key = if place % 3 == 0 { key.repeat(2000) } else { key };
+        let value = place.to_string().repeat(if place % 2 == 0 { 5000 } else { 1 });
+        pairs.push((key, value));
+    }
+    client.mset(pairs.iter().map(|(key, value)| (key, value.clone()))).await.unwrap();
+    let values: Vec<String> = client.mget(pairs.iter().map(|(key, _)| key)).await.unwrap();
+    assert!(values.iter().eq(pairs.iter().map(|(_, value)| value)));
+    let keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(client.del(&keys).await.unwrap(), 15);
+}
