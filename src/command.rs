@@ -143,6 +143,8 @@ impl Command {
     /// Adds several keys. Commands such as `MGET` may name keys of different slots; the client splits them.
     #[must_use]
     pub fn keys<K: ToArg>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        let keys = keys.into_iter();
+        self.body.expect(keys.size_hint().0);
         for key in keys {
             self.push_key(key);
         }
@@ -152,6 +154,8 @@ impl Command {
     /// Adds pairs of a key and its value, as `MSET` takes them.
     #[must_use]
     pub fn key_values<K: ToArg, V: ToArg>(mut self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        let pairs = pairs.into_iter();
+        self.body.expect(2 * pairs.size_hint().0);
         for (key, value) in pairs {
             self.push_key(key);
             value.write_arg(ArgWriter::value(&mut self.body));

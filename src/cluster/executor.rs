@@ -37,7 +37,7 @@ pub(crate) async fn execute(
     if let Some(first) = first {
         let mut job = Job::new(Unit::Command(command), first.place);
         let aftermath = match first.reply {
-            Ok(value) => job.answered(&first.node, std::iter::once(value), core.config.max_redirects),
+            Ok(value) => job.answered(&first.node, &mut std::iter::once(value), 1, core.config.max_redirects),
             Err(loss) => {
                 let sent = loss.written >= command.body().wire_length();
                 job.lost(&first.node, &loss, sent, deadline)
@@ -67,7 +67,7 @@ pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Dea
         whole.extend(results.by_ref().take(place - whole.len()));
         whole.push(match plan {
             Ok(parts) => {
-                let of_parts = results.by_ref().take(parts.shape.len()).collect();
+                let of_parts = results.by_ref().take(parts.shape.len());
                 merge_parts(command, &parts.merge, of_parts)
             }
             Err(refusal) => {
@@ -152,9 +152,31 @@ pub(crate) async fn execute_transaction(
 
 /// One reply of all parts. An error says how many of them failed; a write that was done in part may have been
 /// executed, whatever the failed part says.
-fn merge_parts(command: &Command, merge: &Merge, parts: Vec<Result<Value>>) -> Result<Value> {
-    let count = parts.len();
-    let failed = parts.iter().filter(|part| part.is_err()).count();
+fn merge_parts(
+    command: &Command,
+    merge: &Merge,
+    parts: impl Iterator<Item = Result<Value>>,
+) -> Result<Value> {
+    let (mut count, mut failed, mut first) = (0, 0, None);
+    let mut any_effect = false;
+    let mut replies = parts.filter_map(|part| {
+        count += 1;
+        match part {
+            Ok(reply) => {
+                any_effect = true;
+                Some(reply)
+            }
+            Err(error) => {
+                failed += 1;
+                any_effect |= error.outcome() == Outcome::MaybeExecuted;
+                first.get_or_insert(error);
+                None
+            }
+        }
+    });
+    let merged = merge.merge(&mut replies);
+    // It may have stopped before the last one.
+    replies.for_each(drop);
     let enough = match merge {
         Merge::AnySuccess => failed < count,
         Merge::InOrder(_)
@@ -165,7 +187,7 @@ fn merge_parts(command: &Command, merge: &Merge, parts: Vec<Result<Value>>) -> R
         | Merge::ByNode(_) => failed == 0,
     };
     if enough {
-        return merge.merge(parts.into_iter().filter_map(Result::ok)).ok_or_else(|| {
+        return merged.ok_or_else(|| {
             Error::new(
                 ErrorKind::Protocol,
                 Outcome::MaybeExecuted,
@@ -175,10 +197,7 @@ fn merge_parts(command: &Command, merge: &Merge, parts: Vec<Result<Value>>) -> R
         });
     }
     let only_reads = command.spec().is_some_and(|spec| spec.access == Access::Read);
-    let any_effect = parts
-        .iter()
-        .any(|part| part.as_ref().map_or_else(|error| error.outcome() == Outcome::MaybeExecuted, |_| true));
-    let first = parts.into_iter().find_map(Result::err).unwrap_or_else(Error::closed);
+    let first = first.unwrap_or_else(Error::closed);
     let outcome = if any_effect && !only_reads { Outcome::MaybeExecuted } else { first.outcome() };
     Err(first.of_parts(failed, count).with_outcome(outcome))
 }
@@ -274,14 +293,14 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
     let mut values = values.into_iter();
     for member in group.members() {
         let Some(job) = jobs.get_mut(member.job) else { continue };
-        let is_answered = values.len() >= member.replies;
-        let replies = values.by_ref().take(member.replies);
         let aftermath = match &loss {
-            Some(loss) if !is_answered => {
-                replies.for_each(drop);
+            Some(loss) if values.len() < member.replies => {
+                values.by_ref().for_each(drop);
                 job.lost(group.node(), loss, loss.written >= member.end, deadline)
             }
-            Some(_) | None => job.answered(group.node(), replies, core.config.max_redirects),
+            Some(_) | None => {
+                job.answered(group.node(), &mut values, member.replies, core.config.max_redirects)
+            }
         };
         settle(core, aftermath);
     }

@@ -45,10 +45,11 @@ impl<'a> Group<'a> {
     #[inline]
     fn add(&mut self, index: usize, job: &Job<'a>) {
         let before = self.pieces.len();
-        job.add_pieces(&mut self.pieces);
-        let own = self.pieces.get(before..).unwrap_or_default();
-        self.length += own.iter().map(Piece::wire_length).sum::<usize>();
-        self.members.push(Member { job: index, replies: own.len(), end: self.length });
+        job.for_each_piece(|piece| {
+            self.length += piece.wire_length();
+            self.pieces.push(piece);
+        });
+        self.members.push(Member { job: index, replies: self.pieces.len() - before, end: self.length });
     }
 
     /// Ends it so that a reply to `ASKING` which is lost or comes twice shifts none of the others.
@@ -183,13 +184,12 @@ pub(super) fn group<'a>(
             waiting.push(index);
             continue;
         };
-        match pools.get(pool) {
-            Some(pool) if job.blocks() => {
-                let mut group = Group::new(Arc::clone(pool), lane, true, 1);
-                group.add(index, job);
-                groups.push(group.closed());
-            }
-            Some(_) | None => tickets.push(Ticket::new(pool, lane, index)),
+        if !job.blocks() {
+            tickets.push(Ticket::new(pool, lane, index));
+        } else if let Some(pool) = pools.get(pool) {
+            let mut group = Group::new(Arc::clone(pool), lane, true, 1);
+            group.add(index, job);
+            groups.push(group.closed());
         }
     }
     tickets.sort_unstable();

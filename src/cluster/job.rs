@@ -117,20 +117,20 @@ pub(crate) enum Aftermath {
 }
 
 impl<'a> Unit<'a> {
-    /// Adds the parts on the wire; with `asking`, as the target of an `ASK` needs them: once before each command, once
-    /// before a whole transaction.
+    /// The parts on the wire; with `asking`, as the target of an `ASK` needs them: once before each command, once before
+    /// a whole transaction.
     #[inline]
-    fn add_pieces(self, asking: bool, pieces: &mut Vec<Piece<'a>>) {
+    fn for_each_piece(self, asking: bool, mut add: impl FnMut(Piece<'a>)) {
         if asking {
-            pieces.push(Piece::Asking);
+            add(Piece::Asking);
         }
         match self {
-            Self::Command(command) => pieces.push(Piece::Command(command)),
-            Self::Part(part) => pieces.push(Piece::Part(part)),
+            Self::Command(command) => add(Piece::Command(command)),
+            Self::Part(part) => add(Piece::Part(part)),
             Self::Transaction { commands, .. } => {
-                pieces.push(Piece::Multi);
-                pieces.extend(commands.iter().map(Piece::Command));
-                pieces.push(Piece::Exec);
+                add(Piece::Multi);
+                commands.iter().map(Piece::Command).for_each(&mut add);
+                add(Piece::Exec);
             }
         }
     }
@@ -171,17 +171,24 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// The one reply that counts, of those to all pieces.
+    /// The one reply that counts, of the next `count`, which are those to all pieces.
     #[inline]
-    fn reply(self, replies: impl Iterator<Item = Value>) -> std::result::Result<Value, Failure> {
-        match self {
-            // What comes before it is the answer to ASKING.
-            Self::Command(_) | Self::Part(_) => match replies.last() {
-                Some(Value::Error(error)) => Err(Failure::Refused(error)),
-                Some(value) => Ok(value),
-                None => Err(Failure::Missing),
-            },
-            Self::Transaction { commands, .. } => reply_of_transaction(commands.len(), replies.collect()),
+    fn reply(
+        self,
+        replies: &mut impl Iterator<Item = Value>,
+        count: usize,
+    ) -> std::result::Result<Value, Failure> {
+        if let Self::Transaction { commands, .. } = self {
+            return reply_of_transaction(commands.len(), replies.take(count).collect());
+        }
+        // What comes before it is the answer to ASKING.
+        for _ in 1..count {
+            drop(replies.next());
+        }
+        match replies.next() {
+            Some(Value::Error(error)) => Err(Failure::Refused(error)),
+            Some(value) => Ok(value),
+            None => Err(Failure::Missing),
         }
     }
 }
@@ -239,8 +246,8 @@ impl<'a> Job<'a> {
     }
 
     #[inline]
-    pub(crate) fn add_pieces(&self, pieces: &mut Vec<Piece<'a>>) {
-        self.unit.add_pieces(self.asked_at().is_some(), pieces);
+    pub(crate) fn for_each_piece(&self, add: impl FnMut(Piece<'a>)) {
+        self.unit.for_each_piece(self.asked_at().is_some(), add);
     }
 
     #[inline]
@@ -273,15 +280,16 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The replies to all pieces of an attempt at `node`.
+    /// The next `count` of `replies` are those to all pieces of an attempt at `node`.
     #[inline]
     pub(crate) fn answered(
         &mut self,
         node: &NodeAddr,
-        replies: impl Iterator<Item = Value>,
+        replies: &mut impl Iterator<Item = Value>,
+        count: usize,
         limit: u32,
     ) -> Aftermath {
-        match self.unit.reply(replies) {
+        match self.unit.reply(replies, count) {
             Ok(value) => {
                 self.result = Some(Ok(value));
                 Aftermath::Nothing

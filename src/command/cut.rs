@@ -2,8 +2,6 @@
 //!
 //! A part is no command of its own: its arguments are those of the whole, encoded already, and written from there.
 
-use std::iter;
-
 use crate::command::Command;
 use crate::protocol::body::{Excerpt, header_length};
 use crate::slot::Slot;
@@ -14,7 +12,6 @@ pub(crate) struct Cut<'a> {
     command: &'a Command,
     /// One for each key, in the order of their slots; those of one slot in the order of the command.
     shares: Vec<Share>,
-    parts: usize,
     /// What stands before the first key: with it each part begins.
     head: Run,
     /// What stands behind the last key and what goes with it: with it each part ends.
@@ -25,12 +22,14 @@ pub(crate) struct Cut<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Share {
     slot: Slot,
+    /// The number of its part.
+    part: usize,
     /// Which of the command's keys it is.
     place: usize,
     run: Run,
 }
 
-/// Adjacent arguments: how many, and where they are in [`Body::bytes`].
+/// Adjacent arguments: how many, and where they are in the [`Body`](crate::protocol::body::Body).
 #[derive(Clone, Copy, Debug)]
 struct Run {
     args: usize,
@@ -39,10 +38,11 @@ struct Run {
 }
 
 impl Run {
-    fn at(start: usize) -> Self {
+    fn new(start: usize) -> Self {
         Self { args: 0, start, end: start }
     }
 
+    #[inline]
     fn add(&mut self, end: usize) {
         self.args += 1;
         self.end = end;
@@ -50,58 +50,62 @@ impl Run {
 }
 
 impl<'a> Cut<'a> {
-    /// Cuts `command`, whose keys are the arguments from `first` on, `count` of them, each with the `step - 1` arguments
+    /// Cuts `command`, whose keys are `count` arguments from the one at `first` on, each with the `step - 1` arguments
     /// behind it.
     pub(crate) fn new(command: &'a Command, first: usize, count: usize, step: usize) -> Self {
-        let step = step.max(1);
-        let mut shares: Vec<Share> = Vec::with_capacity(count);
-        let (mut head, mut tail) = (Run::at(0), Run::at(0));
-        let mut until_next = first;
-        let mut start = 0;
-        for (arg, end) in command.body().iter_with_ends() {
-            if until_next == 0 && shares.len() < count {
-                let place = shares.len();
-                shares.push(Share { slot: Slot::of_key(arg), place, run: Run { args: 1, start, end } });
-                tail = Run::at(end);
-                until_next = step - 1;
-            } else if until_next > 0 {
-                until_next -= 1;
-                let run = shares.last_mut().map_or(&mut head, |share| &mut share.run);
-                run.add(end);
-                tail = Run::at(end);
-            } else {
-                tail.add(end);
-            }
-            start = end;
+        let mut args = command.body().iter_with_ends();
+        let mut head = Run::new(0);
+        args.by_ref().take(first).for_each(|(_, end)| head.add(end));
+        // A key's slot and its number in one: sorted, keys of one slot are side by side and in their order.
+        let mut order: Vec<u64> = Vec::with_capacity(count);
+        let mut runs: Vec<Run> = Vec::with_capacity(count);
+        let mut at = head.end;
+        while runs.len() < count
+            && let Some((key, end)) = args.next()
+        {
+            order.push(u64::from(Slot::of_key(key).get()) << SLOT_SHIFT | runs.len() as u64);
+            let mut run = Run { args: 1, start: at, end };
+            args.by_ref().take(step.saturating_sub(1)).for_each(|(_, end)| run.add(end));
+            at = run.end;
+            runs.push(run);
         }
-        shares.sort_unstable_by_key(|share| (share.slot, share.place));
-        let parts = shares.chunk_by(Share::has_the_slot_of).count();
-        Self { command, shares, parts, head, tail }
+        let mut tail = Run::new(at);
+        args.for_each(|(_, end)| tail.add(end));
+        order.sort_unstable();
+        Self { command, shares: in_order(&order, &runs), head, tail }
     }
 
     /// How many parts there are.
     pub(crate) fn len(&self) -> usize {
-        self.parts
+        self.shares.last().map_or(0, |last| last.part + 1)
     }
 
     /// Each part with its slot, in the order of the slots.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (Slot, Part<'_>)> {
-        let chunks = self.shares.chunk_by(Share::has_the_slot_of);
-        chunks.filter_map(|shares| Some((shares.first()?.slot, Part { cut: self, shares })))
+        let of_parts = self.shares.chunk_by(|share, next| share.part == next.part);
+        of_parts.filter_map(|shares| Some((shares.first()?.slot, Part { cut: self, shares })))
     }
 
     /// For each key, in the order of the parts: the number of its part, and which of the command's keys it is.
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
-        let parts = self.shares.chunk_by(Share::has_the_slot_of).enumerate();
-        parts.flat_map(|(part, shares)| shares.iter().map(move |share| (part, share.place)))
+        self.shares.iter().map(|share| (share.part, share.place))
     }
 }
 
-impl Share {
-    #[inline]
-    fn has_the_slot_of(&self, other: &Self) -> bool {
-        self.slot == other.slot
+/// Above the number of a key: no command has 2^48 of them.
+const SLOT_SHIFT: u32 = 48;
+
+fn in_order(order: &[u64], runs: &[Run]) -> Vec<Share> {
+    let mut shares: Vec<Share> = Vec::with_capacity(order.len());
+    let mut part = 0;
+    for key in order {
+        let place = (key & ((1 << SLOT_SHIFT) - 1)) as usize;
+        let slot = Slot::new((key >> SLOT_SHIFT) as u16);
+        let (Some(slot), Some(run)) = (slot, runs.get(place)) else { continue };
+        part += usize::from(shares.last().is_some_and(|last| last.slot != slot));
+        shares.push(Share { slot, part, place, run: *run });
     }
+    shares
 }
 
 /// See the module's documentation.
@@ -117,29 +121,39 @@ impl<'a> Part<'a> {
         self.cut.command
     }
 
-    #[inline]
-    fn runs(&self) -> impl Iterator<Item = Run> {
-        let shares = self.shares.iter().map(|share| share.run);
-        iter::once(self.cut.head).chain(shares).chain(iter::once(self.cut.tail))
-    }
-
     /// How many arguments it has, the command's name included.
     #[inline]
     pub(crate) fn args(&self) -> usize {
-        self.runs().map(|run| run.args).sum()
-    }
-
-    /// Its arguments as they are written, without the `*n` header.
-    #[inline]
-    pub(crate) fn excerpts(&self) -> impl Iterator<Item = Excerpt<'a>> {
-        let body = self.cut.command.body();
-        self.runs().map(|run| body.excerpt(run.start..run.end))
+        self.sum(|run| run.args)
     }
 
     /// What it takes on the wire, its `*n` header included.
     #[inline]
     pub(crate) fn wire_length(&self) -> usize {
-        header_length(self.args()) + self.excerpts().map(|excerpt| excerpt.wire_length()).sum::<usize>()
+        let body = self.cut.command.body();
+        let long = match body.segments() {
+            [] => 0,
+            _some => self.sum(|run| body.excerpt(run.start..run.end).long_length()),
+        };
+        header_length(self.args()) + self.sum(|run| run.end - run.start) + long
+    }
+
+    #[inline]
+    fn sum(&self, of: impl Fn(&Run) -> usize) -> usize {
+        let own: usize = self.shares.iter().map(|share| of(&share.run)).sum();
+        of(&self.cut.head) + own + of(&self.cut.tail)
+    }
+
+    /// Its arguments as they are written, without the `*n` header.
+    #[inline]
+    pub(crate) fn for_each_excerpt(&self, mut write: impl FnMut(Excerpt<'a>)) {
+        let body = self.cut.command.body();
+        let mut write = |run: &Run| write(body.excerpt(run.start..run.end));
+        write(&self.cut.head);
+        self.shares.iter().for_each(|share| write(&share.run));
+        if self.cut.tail.args > 0 {
+            write(&self.cut.tail);
+        }
     }
 }
 
@@ -155,7 +169,7 @@ mod tests {
     /// The arguments that a server would read.
     fn written(part: Part<'_>) -> Vec<Vec<u8>> {
         let mut wire = Vec::new();
-        for excerpt in part.excerpts() {
+        part.for_each_excerpt(|excerpt| {
             let mut from = 0;
             for (place, segment) in excerpt.segments() {
                 wire.extend_from_slice(&excerpt.bytes()[from..place]);
@@ -163,7 +177,7 @@ mod tests {
                 from = place;
             }
             wire.extend_from_slice(&excerpt.bytes()[from..]);
-        }
+        });
         assert_eq!(part.wire_length(), format!("*{}\r\n", part.args()).len() + wire.len());
         let mut args = Vec::new();
         let mut rest = &wire[..];

@@ -230,11 +230,13 @@ impl Outgoing {
 
     fn push_part(&mut self, part: Part<'_>) {
         push_header(&mut self.bytes, b'*', part.args());
-        for excerpt in part.excerpts() {
+        part.for_each_excerpt(|excerpt| {
             let base = self.bytes.len();
             self.bytes.extend_from_slice(excerpt.bytes());
-            self.segments.extend(excerpt.segments().map(|(place, segment)| (base + place, segment.clone())));
-        }
+            for (place, segment) in excerpt.segments() {
+                self.segments.push_back((base + place, segment.clone()));
+            }
+        });
     }
 
     pub(super) fn push_entry(&mut self, entry: Entry) {

@@ -79,6 +79,15 @@ impl Body {
         long.bytes.extend_from_slice(b"\r\n");
     }
 
+    /// Makes room for so many arguments of a usual size, if they are many.
+    pub(crate) fn expect(&mut self, args: usize) {
+        const USUAL: usize = 32;
+        if args.saturating_mul(USUAL) > 2 * INLINE {
+            // Not on the word of the caller's iterator alone: it may be wrong.
+            self.long().bytes.reserve(args.min(1 << 16) * USUAL);
+        }
+    }
+
     /// What is inline moves to the heap.
     fn long(&mut self) -> &mut Long {
         let Self { inline, length, long, .. } = self;
@@ -179,10 +188,9 @@ impl<'a> Excerpt<'a> {
         self.segments.iter().map(move |(place, segment)| (place - start, segment))
     }
 
-    /// What it takes on the wire.
-    #[inline]
-    pub(crate) fn wire_length(&self) -> usize {
-        self.bytes.len() + self.segments.iter().map(|(_, segment)| segment.len()).sum::<usize>()
+    /// What the long arguments take on the wire apart from [`Excerpt::bytes`].
+    pub(crate) fn long_length(&self) -> usize {
+        self.segments.iter().map(|(_, segment)| segment.len()).sum()
     }
 }
 
@@ -262,7 +270,11 @@ impl Header {
 /// Appends `<kind><number>\r\n`.
 #[inline]
 pub(crate) fn push_header(out: &mut Vec<u8>, kind: u8, number: usize) {
-    out.extend_from_slice(Header::new(kind, number).as_bytes());
+    match number {
+        // Its length is known here, so this is no call of a function that copies.
+        0..10 => out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
+        _longer => out.extend_from_slice(Header::new(kind, number).as_bytes()),
+    }
 }
 
 /// The length of `*<number>\r\n`.

@@ -11,7 +11,7 @@ use memchr::memchr;
 
 use crate::protocol::decode_error::{DecodeError, MAX_DEPTH, MAX_LINE};
 use crate::protocol::long_string::{LONG, LongString, Room};
-use crate::protocol::scalar::{array_header, by_library, common, integer};
+use crate::protocol::scalar::{array_header, array_of_one, by_library, common, integer};
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 
@@ -92,6 +92,7 @@ impl Decoder {
     pub(crate) fn next(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Value>, DecodeError> {
         if self.spent == 0
             && let Some(value) = common(bytes, at, &mut { self.max_reply })
+                .or_else(|| array_of_one(bytes, at, &mut { self.max_reply }))
         {
             self.scanned = 0;
             return Ok(Some(value));

@@ -66,6 +66,17 @@ pub(super) fn array_header(bytes: &[u8], at: &mut usize) -> Option<usize> {
     Some(count)
 }
 
+/// Takes an array of one common scalar: what a node answers to its part of an `MGET`, whose keys are seldom in one slot.
+#[inline]
+pub(super) fn array_of_one(bytes: &[u8], at: &mut usize, room: &mut usize) -> Option<Value> {
+    let mut left = room.checked_sub(size_of::<Value>())?;
+    let mut end = *at;
+    let 1 = array_header(bytes, &mut end)? else { return None };
+    let element = common(bytes, &mut end, &mut left)?;
+    (*at, *room) = (end, left);
+    Some(Value::Array(vec![element]))
+}
+
 /// Digits with their CR LF at the front of `bytes`: their number and the length of the line.
 #[inline]
 fn short_number(bytes: &[u8]) -> Option<(usize, usize)> {

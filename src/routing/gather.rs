@@ -103,7 +103,7 @@ fn elements(reply: Value) -> Vec<Value> {
 }
 
 fn in_order(places: &[(usize, usize)], replies: impl Iterator<Item = Value>) -> Option<Value> {
-    let mut whole = vec![Value::Nil; places.len()];
+    let mut whole: Vec<Value> = places.iter().map(|_| Value::Nil).collect();
     let mut places = places.iter();
     for (part, reply) in replies.enumerate() {
         let Value::Array(items) = reply else { return None };

@@ -291,8 +291,9 @@ mod tests {
             lines.split_terminator("\r\n").skip(1).step_by(2).collect::<Vec<_>>().join(" ")
         };
         let of_part = |part: Part<'_>| {
-            let texts = part.excerpts().map(|excerpt| text(excerpt.bytes()));
-            texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+            let mut texts = Vec::new();
+            part.for_each_excerpt(|excerpt| texts.push(text(excerpt.bytes())));
+            texts.join(" ")
         };
         cut.parts().map(|(slot, part)| (slot, of_part(part))).collect()
     }
