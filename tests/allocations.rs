@@ -5,6 +5,8 @@
 #[path = "../benches/fixed_peer/mod.rs"]
 mod fixed_peer;
 
+use std::time::Duration;
+
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use fixed_peer::FixedPeer;
@@ -163,4 +165,39 @@ fn an_array_of_twice_the_elements_takes_twice_the_allocations() {
         let growth = decoded(1_000_000) / decoded(500_000);
         assert!((1.8..2.2).contains(&growth), "{growth} times the bytes");
     }
+}
+
+#[test]
+fn a_small_get_takes_at_most_three_allocations_and_a_set_two() {
+    let (runtime, client) = connect(64);
+    let value = [b'v'; 64];
+    let (counted, got) = second(&runtime, || client.get::<Bytes>(&KEY[..]));
+    assert_eq!(got.unwrap().len(), 64);
+    assert!(counted.count_total <= 3, "{} allocations", counted.count_total);
+    let (counted, done) = second(&runtime, || client.set(&KEY[..], &value[..]));
+    done.unwrap();
+    assert!(counted.count_total <= 2, "{} allocations", counted.count_total);
+}
+
+/// Heap only; a connection that is idle has given its buffers back.
+#[test]
+fn a_client_of_three_idle_nodes_takes_less_than_2_mib() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let mut client = None;
+    let counted = measure(|| {
+        client = Some(runtime.block_on(async {
+            let client = FixedPeer::new(64).client().await.unwrap();
+            // So many keys that each node has some of them.
+            for number in 0..100 {
+                client.set(format!("key:{number}"), "v").await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            client
+        }));
+    });
+    assert_eq!(client.unwrap().stats().connects, 3);
+    assert!(counted.bytes_current < 2 << 20, "{} bytes", counted.bytes_current);
+    // Far below, so that a buffer which stays for each node is noticed.
+    assert!(counted.bytes_current < 192 << 10, "{} bytes", counted.bytes_current);
 }

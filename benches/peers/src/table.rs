@@ -63,6 +63,15 @@ impl<'a> Line<'a> {
         matches!(self.client, "floor" | "redis-benchmark")
     }
 
+    /// The caller routes, which is what a cluster client is for: shown, but no client that keyslot is compared with.
+    pub(crate) fn is_by_hand(&self) -> bool {
+        self.emulated().is_some_and(|instead| instead.starts_with("by hand"))
+    }
+
+    pub(crate) fn is_peer(&self) -> bool {
+        self.client != "keyslot" && !self.is_reference() && !self.is_by_hand()
+    }
+
     pub(crate) fn emulated(&self) -> Option<&str> {
         self.rows.iter().find_map(|row| row.emulated.as_deref())
     }
@@ -116,7 +125,7 @@ fn table(text: &mut String, workload: &str, runtime: &str, lines: &[Line<'_>]) -
             writeln!(text, "\n\\* {}: {instead}.", line.client)?;
         }
     }
-    let best = lines.iter().filter(|line| !line.is_reference() && line.client != "keyslot");
+    let best = lines.iter().filter(|line| line.is_peer());
     let best = best.min_by(|a, b| a.median(|row| row.cpu).total_cmp(&b.median(|row| row.cpu)));
     if let (Some(own), Some(best)) = (own, best) {
         let (name, cpu) = (best.client, best.median(|row| row.cpu));

@@ -10,7 +10,8 @@ type Figure = fn(&Row) -> Option<f64>;
 
 #[derive(Clone, Copy)]
 enum Against {
-    /// The lowest of all other clients in the same run, whether they have a way of their own or it is emulated.
+    /// The lowest of all other clients in the same run, whether they have a way of their own or it is emulated by calls
+    /// that the client routes.
     BestPeer,
     /// The blocking loop, which is measured on one runtime only.
     Floor,
@@ -70,7 +71,7 @@ const ALL: &[Target] = &[
 /// A table of those that the rows can show.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut text = String::from(
-        "### Targets\n\n| workload | figure | keyslot | against | ratio | at most | of those with a way of their own | |\n\
+        "### Targets\n\n| workload | figure | keyslot | against | ratio | at most | with those by hand | |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for target in ALL {
@@ -92,25 +93,24 @@ impl Target {
             return Ok(());
         };
         let best = |is_wanted: fn(&Line<'_>) -> bool| {
-            let others = lines.iter().filter(|line| line.client != "keyslot" && is_wanted(line));
+            let others = lines.iter().filter(|line| is_wanted(line));
             let figures = others.filter_map(|line| Some((line.client, of(line)?)));
             figures.min_by(|(_, a), (_, b)| a.total_cmp(b))
         };
-        let (against, native) = match self.against {
-            Against::BestPeer => (
-                best(|line| !line.is_reference()),
-                best(|line| !line.is_reference() && line.emulated().is_none()),
-            ),
-            Against::Floor => (best(|line| line.client == "floor"), None),
-            Against::Nothing => (Some(("-", 1.0)), None),
+        let by_hand = best(Line::is_by_hand);
+        let against = match self.against {
+            Against::BestPeer => best(Line::is_peer),
+            Against::Floor => best(|line| line.client == "floor"),
+            Against::Nothing => Some(("-", 1.0)),
         };
         let Some((client, other)) = against else { return Ok(()) };
         let ratio = own / other;
-        let native =
-            native.map_or("-".to_owned(), |(name, other)| format!("{} ({name})", figure(own / other)));
+        let by_hand = by_hand.filter(|_| matches!(self.against, Against::BestPeer));
+        let by_hand =
+            by_hand.map_or("-".to_owned(), |(name, other)| format!("{} ({name})", figure(own / other)));
         writeln!(
             text,
-            "| {}, {} | {} | {} | {client} {} | {} | {} | {native} | {} |",
+            "| {}, {} | {} | {} | {client} {} | {} | {} | {by_hand} | {} |",
             self.workload,
             self.runtime,
             self.name,

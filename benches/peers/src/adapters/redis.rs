@@ -15,7 +15,7 @@ use redis::{AsyncCommands, Pipeline, Value as Reply, from_redis_value, pipe};
 use crate::adapter::{Adapter, Bulk, Key, Result, Value};
 use crate::wire::{Layout, slot};
 
-const BY_NODE: &str = "emulated, the caller groups the commands by node and routes each group";
+const BY_NODE: &str = "by hand: the caller groups the commands by node and routes each group";
 
 #[derive(Clone)]
 pub(crate) struct Redis {
