@@ -429,6 +429,7 @@ mod tests {
     use crate::command::Command;
     use crate::connection::unit::Piece;
     use crate::connection::waiters::{Answers, WaiterId, Waiters};
+    use crate::protocol::body::SEGMENT;
 
     fn wire(command: &Command) -> Vec<u8> {
         let mut out = format!("*{}\r\n", command.body().args()).into_bytes();
@@ -527,6 +528,24 @@ mod tests {
         assert_eq!(outgoing.cut_abandoned(&mut waiters), 0);
         assert_eq!(outgoing.first_deadline(), Some(later));
         assert!(!outgoing.expire(now, &mut answers));
+    }
+
+    #[test]
+    fn large_owned_values_are_written_from_where_they_lie() {
+        let (bytes, vec, text) =
+            (Bytes::from(vec![1; SEGMENT]), vec![2; SEGMENT + 1], "3".repeat(SEGMENT + 2));
+        let lying = [bytes.as_ptr(), vec.as_ptr(), text.as_ptr()];
+        let command = Command::new("RPUSH").key("k").arg(bytes).arg(vec).arg(text);
+        let (mut outgoing, mut waiters) = (Outgoing::default(), Waiters::default());
+        push(&mut outgoing, &mut waiters, &command, None);
+        let mut slices = [IoSlice::new(&[]); 8];
+        let filled = outgoing.slices(&mut slices);
+        let large: Vec<*const u8> = slices[..filled]
+            .iter()
+            .filter(|slice| slice.len() >= SEGMENT)
+            .map(|slice| slice.as_ptr())
+            .collect();
+        assert_eq!(large, lying);
     }
 
     #[test]

@@ -27,12 +27,14 @@ impl Replies {
         self.decoder.room(&mut self.buffer, 16 << 10)
     }
 
-    /// Takes `bytes` as they come from a socket, `piece` by piece, and hands over the replies.
+    /// Takes `bytes` as they come from a socket, `piece` by piece or as many as there is room for, and hands over the
+    /// replies.
     pub fn receive(&mut self, bytes: &[u8], piece: usize, mut reply: impl FnMut(Value)) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let mut room = self.room();
-            let (now, later) = rest.split_at(rest.len().min(piece).min(room.remaining_mut()));
+            let most = room.chunk_mut().len().min(piece);
+            let (now, later) = rest.split_at(rest.len().min(most));
             room.put_slice(now);
             rest = later;
             while let Some(value) = self.next_reply() {

@@ -12,7 +12,7 @@ use crate::counts::Counters;
 use crate::options::All;
 use crate::row::Row;
 use crate::workload::Workload;
-use crate::{plot, table, targets};
+use crate::{plot, programs, table, targets};
 
 impl All {
     /// Runs everything and prints the tables; the failures of runs are told at the end.
@@ -75,7 +75,7 @@ impl All {
         failures: &mut Vec<String>,
         out: Option<&File>,
     ) -> Result<Vec<Row>> {
-        let counters = Counters::find(self.counting.clone(), cluster.seeds.clone())?;
+        let counters = Counters::find(cluster.seeds.clone());
         // Keys may be gone after a bulk load.
         cluster.fill().await?;
         let mut rows = Vec::new();
@@ -102,7 +102,7 @@ impl All {
             true => ["--ops".to_owned(), self.bulk_keys.to_string()],
             false => ["--seconds".to_owned(), self.seconds.to_string()],
         };
-        let output = Command::new(std::env::current_exe()?)
+        let output = Command::new(programs::timed(client)?)
             .args(["one", "--client", client, "--workload", workload.name, "--runtime", runtime])
             .args(limit)
             .args(["--seeds", &cluster.seeds.join(",")])

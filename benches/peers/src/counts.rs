@@ -6,18 +6,16 @@
 //! difference. `callgrind` slows the client down fifty times and the servers not at all, so that its batches are
 //! smaller than usual; `perf` is used where the machine has the counter.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::adapter::Result;
 use crate::c_benchmark;
+use crate::programs;
 use crate::row::Row;
 use crate::workload::{Shape, Workload};
 
 /// What there is on this machine to count with.
 pub(crate) struct Counters {
-    own: PathBuf,
-    counting: Option<PathBuf>,
     seeds: Vec<String>,
     /// Each with the event that `perf` counts, or another program if it cannot.
     system_calls: Tool,
@@ -88,14 +86,12 @@ impl Tool {
 }
 
 impl Counters {
-    pub(crate) fn find(counting: Option<PathBuf>, seeds: Vec<String>) -> Result<Self> {
-        Ok(Self {
-            own: std::env::current_exe()?,
-            counting,
+    pub(crate) fn find(seeds: Vec<String>) -> Self {
+        Self {
             seeds,
             system_calls: Tool::perf_or("raw_syscalls:sys_enter", Tool::Strace),
             instructions: Tool::perf_or("instructions:u", Tool::Callgrind),
-        })
+        }
     }
 
     /// `None` if there is nothing to count. `is_chosen` is for what is slow.
@@ -116,7 +112,7 @@ impl Counters {
             runtime: runtime.to_owned(),
             ..Row::default()
         };
-        if let Some(counting) = &self.counting {
+        if let Some(counting) = programs::counting(client)? {
             eprintln!("allocations: {} {runtime} {client}", workload.name);
             let arguments = self.one(workload, runtime, client, base(workload) * 3);
             let output = Command::new(counting).args(arguments).stdin(Stdio::null()).output()?;
@@ -125,7 +121,7 @@ impl Counters {
             }
             let counted: Row = serde_json::from_slice(&output.stdout)?;
             if counted.allocations.is_none() {
-                return Err("--counting is a build without --features count-allocations".into());
+                return Err("keyslot-peers-counting is a build without --features count-allocations".into());
             }
             (row.allocations, row.allocated_bytes) = (counted.allocations, counted.allocated_bytes);
         }
@@ -142,7 +138,7 @@ impl Counters {
     fn difference(&self, tool: Tool, workload: &Workload, runtime: &str, client: &str) -> Result<f64> {
         let run = |ops: u64| -> Result<(u64, u64)> {
             let arguments = self.one(workload, runtime, client, ops);
-            let (count, said) = tool.count(&self.own.display().to_string(), &arguments)?;
+            let (count, said) = tool.count(&programs::timed(client)?.display().to_string(), &arguments)?;
             Ok((count, serde_json::from_slice::<Row>(&said)?.ops))
         };
         let ((less, few), (more, many)) = (run(base(workload))?, run(base(workload) * 3)?);

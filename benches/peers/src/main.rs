@@ -37,6 +37,7 @@ mod latency;
 mod one;
 mod options;
 mod plot;
+mod programs;
 mod row;
 mod table;
 mod targets;

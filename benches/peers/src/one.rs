@@ -14,6 +14,7 @@ use crate::adapters::redis::Redis;
 use crate::adapters::rustis::Rustis;
 use crate::c_benchmark;
 use crate::keys::Pool;
+use crate::programs::GLIDE;
 use crate::row::Row;
 use crate::timed::{self, Done, Fresh, Limit};
 use crate::usage::{Cpu, Servers, memory_kib};
@@ -21,17 +22,8 @@ use crate::workload::{Shape, Workload};
 use crate::{allocations, latency};
 
 /// Every client, in the order of the tables.
-pub(crate) const CLIENTS: &[&str] = &[
-    "keyslot",
-    "redis",
-    "fred",
-    "fred-pool",
-    "rustis",
-    #[cfg(feature = "glide")]
-    "glide",
-    "floor",
-    c_benchmark::NAME,
-];
+pub(crate) const CLIENTS: &[&str] =
+    &["keyslot", "redis", "fred", "fred-pool", "rustis", GLIDE, "floor", c_benchmark::NAME];
 
 /// Both of tokio's, the second with two workers.
 pub(crate) const RUNTIMES: &[&str] = &["current", "multi"];
@@ -60,10 +52,12 @@ impl One {
             "fred-pool" => self.measure::<FredPool>(),
             "rustis" => self.measure::<Rustis>(),
             #[cfg(feature = "glide")]
-            "glide" => self.measure::<crate::adapters::glide::Glide>(),
+            GLIDE => self.measure::<crate::adapters::glide::Glide>(),
             "floor" => self.measure::<Floor>(),
             c_benchmark::NAME => c_benchmark::run(self),
-            other => Err(format!("{other}: no such client, there are {}", CLIENTS.join(", ")).into()),
+            other => {
+                Err(format!("{other}: no such client in this build, there are {}", CLIENTS.join(", ")).into())
+            }
         }
     }
 

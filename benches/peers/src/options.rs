@@ -9,6 +9,7 @@ use lexopt::{Parser, ValueExt};
 
 use crate::adapter::{Bulk, Result};
 use crate::one::{BULK_KEYS, CLIENTS, One, RUNTIMES};
+use crate::programs;
 use crate::timed::Limit;
 use crate::workload::{ALL, Workload};
 
@@ -22,7 +23,6 @@ keyslot beside other clients, on real servers.
     --bulk-keys N  default 1000000
     --server NAME  a folder of scripts/servers; default redis-7.0
     --seeds A,B    a cluster that is there; IT IS EMPTIED
-    --counting EXE a build with --features count-allocations, for allocations
     --counts A,B   workloads of which system calls and instructions are counted,
                    which is slow; default none
     --out FILE     a line of JSON for each run is added to it
@@ -56,7 +56,6 @@ pub(crate) struct All {
     pub(crate) bulk_keys: usize,
     pub(crate) server: String,
     pub(crate) seeds: Vec<String>,
-    pub(crate) counting: Option<PathBuf>,
     pub(crate) counts: Vec<&'static Workload>,
     pub(crate) out: Option<PathBuf>,
     pub(crate) plot: Option<PathBuf>,
@@ -76,7 +75,6 @@ struct Given {
     bulk_batch: Option<usize>,
     server: Option<String>,
     seeds: Vec<String>,
-    counting: Option<PathBuf>,
     counts: Vec<String>,
     out: Option<PathBuf>,
     plot: Option<PathBuf>,
@@ -101,7 +99,6 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Task> {
             Long("bulk-batch") => given.bulk_batch = Some(number(&mut parser)?),
             Long("server") => given.server = Some(parser.value()?.string()?),
             Long("seeds") => given.seeds = list(&mut parser)?,
-            Long("counting") => given.counting = Some(parser.value()?.into()),
             Long("counts") => given.counts = list(&mut parser)?,
             Long("plot") => given.plot = Some(parser.value()?.into()),
             Long("out") => given.out = Some(parser.value()?.into()),
@@ -170,8 +167,17 @@ impl Given {
             Some(names) => named(&names)?,
             None => ALL.iter().collect(),
         };
+        let clients = match self.clients {
+            None => CLIENTS
+                .iter()
+                .copied()
+                .filter(|name| programs::timed(name).is_ok())
+                .map(str::to_owned)
+                .collect(),
+            named => chosen(named, CLIENTS)?,
+        };
         Ok(All {
-            clients: chosen(self.clients, CLIENTS)?,
+            clients,
             workloads,
             runtimes: chosen(self.runtimes, RUNTIMES)?,
             rounds: self.rounds.unwrap_or(5),
@@ -179,7 +185,6 @@ impl Given {
             bulk_keys: self.bulk_keys.unwrap_or(BULK_KEYS),
             server: self.server.unwrap_or_else(|| "redis-7.0".to_owned()),
             seeds: self.seeds,
-            counting: self.counting,
             counts: named(&self.counts.into_iter().filter(|name| name != "none").collect::<Vec<_>>())?,
             out: self.out,
             plot: self.plot,

@@ -91,7 +91,7 @@ fn panel(area: &Area<'_>, rows: &[Row], runtime: &str) -> Result<()> {
         area.draw(&Text::new(group.name, (x - left, y - top + 8), &centred))?;
     }
     let title = format!("Client CPU for each operation, {runtime} runtime: microseconds, lower is better");
-    area.draw(&Text::new(title, (LEFT, 10), &text(18)))?;
+    area.draw(&Text::new(title, (LEFT, 10), text(18)))?;
     legend(area, &groups)
 }
 
@@ -101,7 +101,7 @@ fn legend(area: &Area<'_>, groups: &[Group<'_>]) -> Result<()> {
     for (number, (client, colour)) in COLOURS.iter().filter(|(client, _)| shown(client)).enumerate() {
         let (x, y) = (LEFT + 140 * number as i32, 38);
         area.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], colour.filled()))?;
-        area.draw(&Text::new(*client, (x + 18, y), &text(13)))?;
+        area.draw(&Text::new(*client, (x + 18, y), text(13)))?;
     }
     Ok(())
 }
