@@ -46,8 +46,8 @@ pub(crate) async fn execute(
         settle(core, aftermath);
         let mut jobs = [job];
         run(core, &mut jobs, deadline).await;
-        let [job] = jobs;
-        return job.into_result();
+        let [mut job] = jobs;
+        return job.take_result();
     }
     let mut results = execute_all(core, std::slice::from_ref(command), deadline).await;
     results.pop().unwrap_or_else(|| Err(Error::closed()))
@@ -58,24 +58,22 @@ pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Dea
     let (plain, specials) = plan_all(core, commands);
     let mut jobs = weave(plain, &specials);
     run(core, &mut jobs, deadline).await;
-    let mut results = jobs.into_iter().map(Job::into_result);
-    if specials.is_empty() {
-        return results.collect();
-    }
     let mut whole = Vec::with_capacity(commands.len());
+    let mut rest = jobs.as_mut_slice();
     for Special { place, command, plan } in &specials {
-        whole.extend(results.by_ref().take(place - whole.len()));
+        let plain = rest.split_off_mut(..place - whole.len()).unwrap_or_default();
+        whole.extend(plain.iter_mut().map(Job::take_result));
         whole.push(match plan {
             Ok(parts) => {
-                let of_parts = results.by_ref().take(parts.shape.len());
-                merge_parts(command, &parts.merge, of_parts)
+                let jobs = rest.split_off_mut(..parts.shape.len()).unwrap_or_default();
+                merge_parts(command, &parts.merge, jobs)
             }
             Err(refusal) => {
                 Err(refusal.clone().with_command(command.shared_name()).with_slot(command.marked_slot()))
             }
         });
     }
-    whole.extend(results);
+    whole.extend(rest.iter_mut().map(Job::take_result));
     whole
 }
 
@@ -146,37 +144,15 @@ pub(crate) async fn execute_transaction(
     };
     let mut jobs = [Job::new(Unit::Transaction { commands, slot }, place)];
     run(core, &mut jobs, deadline).await;
-    let [job] = jobs;
-    job.into_result()
+    let [mut job] = jobs;
+    job.take_result()
 }
 
 /// One reply of all parts. An error says how many of them failed; a write that was done in part may have been
 /// executed, whatever the failed part says.
-fn merge_parts(
-    command: &Command,
-    merge: &Merge,
-    parts: impl Iterator<Item = Result<Value>>,
-) -> Result<Value> {
-    let (mut count, mut failed, mut first) = (0, 0, None);
-    let mut any_effect = false;
-    let mut replies = parts.filter_map(|part| {
-        count += 1;
-        match part {
-            Ok(reply) => {
-                any_effect = true;
-                Some(reply)
-            }
-            Err(error) => {
-                failed += 1;
-                any_effect |= error.outcome() == Outcome::MaybeExecuted;
-                first.get_or_insert(error);
-                None
-            }
-        }
-    });
-    let merged = merge.merge(&mut replies);
-    // It may have stopped before the last one.
-    replies.for_each(drop);
+fn merge_parts(command: &Command, merge: &Merge, parts: &mut [Job<'_>]) -> Result<Value> {
+    let count = parts.len();
+    let failed = parts.iter().filter(|part| !matches!(part.result(), Some(Ok(_)))).count();
     let enough = match merge {
         Merge::AnySuccess => failed < count,
         Merge::InOrder(_)
@@ -187,7 +163,8 @@ fn merge_parts(
         | Merge::ByNode(_) => failed == 0,
     };
     if enough {
-        return merged.ok_or_else(|| {
+        let replies = parts.iter_mut().filter_map(|part| part.take_result().ok());
+        return merge.merge(replies).ok_or_else(|| {
             Error::new(
                 ErrorKind::Protocol,
                 Outcome::MaybeExecuted,
@@ -196,8 +173,12 @@ fn merge_parts(
             .with_command(command.shared_name())
         });
     }
+    let results: Vec<Result<Value>> = parts.iter_mut().map(Job::take_result).collect();
     let only_reads = command.spec().is_some_and(|spec| spec.access == Access::Read);
-    let first = first.unwrap_or_else(Error::closed);
+    let any_effect = results
+        .iter()
+        .any(|part| part.as_ref().map_or_else(|error| error.outcome() == Outcome::MaybeExecuted, |_| true));
+    let first = results.into_iter().find_map(Result::err).unwrap_or_else(Error::closed);
     let outcome = if any_effect && !only_reads { Outcome::MaybeExecuted } else { first.outcome() };
     Err(first.of_parts(failed, count).with_outcome(outcome))
 }

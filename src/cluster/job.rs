@@ -272,9 +272,16 @@ impl<'a> Job<'a> {
         self.history.get_or_insert_default()
     }
 
+    /// The result, if it is settled.
+    #[inline]
+    pub(crate) fn result(&self) -> Option<&Result<Value>> {
+        self.result.as_ref()
+    }
+
     /// The result, once it is settled.
-    pub(crate) fn into_result(self) -> Result<Value> {
-        match self.result {
+    #[inline]
+    pub(crate) fn take_result(&mut self) -> Result<Value> {
+        match self.result.take() {
             Some(result) => result,
             None => Err(self.error(ErrorKind::Closed, Outcome::NotSent, "the request was not finished")),
         }

@@ -122,8 +122,13 @@ impl Body {
     /// What the whole command takes on the wire, its `*n` header included.
     #[inline]
     pub(crate) fn wire_length(&self) -> usize {
-        let long: usize = self.segments().iter().map(|(_, segment)| segment.len()).sum();
-        header_length(self.args()) + self.bytes().len() + long
+        let written = match &self.long {
+            None => usize::from(self.length),
+            Some(long) => {
+                long.bytes.len() + long.segments.iter().map(|(_, segment)| segment.len()).sum::<usize>()
+            }
+        };
+        header_length(self.args()) + written
     }
 
     /// Each argument, the command's name first.

@@ -106,10 +106,10 @@ fn in_order(places: &[(usize, usize)], replies: impl Iterator<Item = Value>) -> 
     let mut whole: Vec<Value> = places.iter().map(|_| Value::Nil).collect();
     let mut places = places.iter();
     for (part, reply) in replies.enumerate() {
-        let Value::Array(items) = reply else { return None };
-        for item in items {
+        let Value::Array(mut items) = reply else { return None };
+        for item in &mut items {
             let (_, place) = places.next().filter(|(of, _)| *of == part)?;
-            *whole.get_mut(*place)? = item;
+            std::mem::swap(whole.get_mut(*place)?, item);
         }
         // With too few elements those of the next part would be taken for this one's.
         if places.as_slice().first().is_some_and(|(of, _)| *of == part) {
