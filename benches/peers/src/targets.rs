@@ -97,9 +97,9 @@ impl Target {
             let figures = others.filter_map(|line| Some((line.client, of(line)?)));
             figures.min_by(|(_, a), (_, b)| a.total_cmp(b))
         };
-        let by_hand = best(Line::is_by_hand);
+        let by_hand = best(|line| line.is_by_hand());
         let against = match self.against {
-            Against::BestPeer => best(Line::is_peer),
+            Against::BestPeer => best(|line| line.is_peer()),
             Against::Floor => best(|line| line.client == "floor"),
             Against::Nothing => Some(("-", 1.0)),
         };
