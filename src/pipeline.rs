@@ -53,11 +53,13 @@ impl Pipeline {
         self
     }
 
-    /// By more than a list does by itself: to move the commands at each doubling takes a tenth of all that a pipeline
-    /// of a hundred costs.
+    /// By more than a list does by itself, as long as it is short: to move the commands at each doubling takes a tenth of
+    /// all that a pipeline of a hundred costs.
     #[cold]
     fn grow(&mut self) {
-        self.commands.reserve((3 * self.commands.len()).max(FIRST_ROOM));
+        const SHORT: usize = 1024;
+        let more = if self.commands.len() < SHORT { 3 * self.commands.len() } else { self.commands.len() };
+        self.commands.reserve(more.max(FIRST_ROOM));
     }
 
     /// The deadline of a run, for all its commands together, in place of the client's.
