@@ -1,9 +1,9 @@
 //! The task of a [`Link`](crate::connection::link::Link): owns the socket.
 //!
 //! It never waits for a write before it reads, so a full socket cannot deadlock a large pipeline, and it writes what
-//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue,
-//! unless the last command was a lone one and this is too. Going there twice makes no larger batches, and not at all
-//! makes a command on two workers cost twice as much (`benches/README.md`).
+//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue. Going
+//! there twice makes no larger batches, and not at all makes a command on two workers cost twice as much
+//! (`benches/README.md`).
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use crate::connection::handshake::{Connection, greet};
@@ -161,6 +162,9 @@ struct Conversation<'a> {
     answers: Answers,
     /// Has gone to the back of the run queue since something was enqueued.
     has_yielded: bool,
+    /// On several threads, a turn at the back of the run queue wakes another worker: a third of what a lone command
+    /// takes. On one it costs next to nothing, and the end of a connection is seen more often before a write.
+    a_turn_is_dear: bool,
     /// How many units were taken the last time.
     last_batch: usize,
     clock: Option<Clock>,
@@ -196,6 +200,7 @@ impl<'a> Conversation<'a> {
             in_flight: VecDeque::new(),
             answers: Answers::default(),
             has_yielded: false,
+            a_turn_is_dear: Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread,
             last_batch: 0,
             clock: watches_the_clock.then(Clock::new),
             clock_wanted: false,
@@ -318,10 +323,9 @@ impl<'a> Conversation<'a> {
             self.has_yielded = false;
             return false;
         }
-        // A caller that sends one command after the other has nobody to wait for. With two workers, the turn at the back
-        // would wake the other one: a third of what such a command takes.
+        // A caller that sends one command after the other has nobody to wait for.
         let is_alone = self.in_flight.is_empty() && self.last_batch == 1 && queue.outgoing.len() == 1;
-        if !self.has_yielded && !is_alone {
+        if !self.has_yielded && !(is_alone && self.a_turn_is_dear) {
             self.has_yielded = true;
             drop(queue);
             cx.waker().wake_by_ref();
