@@ -325,7 +325,8 @@ impl<'a> Conversation<'a> {
         }
         // A caller that sends one command after the other has nobody to wait for.
         let is_alone = self.in_flight.is_empty() && self.last_batch == 1 && queue.outgoing.len() == 1;
-        if !self.has_yielded && !(is_alone && self.a_turn_is_dear) {
+        let goes_at_once = self.has_yielded || (is_alone && self.a_turn_is_dear);
+        if !goes_at_once {
             self.has_yielded = true;
             drop(queue);
             cx.waker().wake_by_ref();
