@@ -53,13 +53,12 @@ impl<'a> Group<'a> {
     }
 
     /// Ends it so that a reply to `ASKING` which is lost or comes twice shifts none of the others.
-    fn closed(mut self) -> Self {
+    fn close(&mut self) {
         if self.pieces.iter().any(|piece| matches!(piece, Piece::Asking)) {
             let check = Piece::Check(Check::new());
             self.length += check.wire_length();
             self.pieces.push(check);
         }
-        self
     }
 
     pub(super) fn node(&self) -> &NodeAddr {
@@ -78,40 +77,6 @@ impl<'a> Group<'a> {
     /// Of all its bytes.
     pub(super) fn length(&self) -> usize {
         self.length
-    }
-}
-
-/// Where a job goes and which it is, in one number: sorted, the jobs of one link are side by side and in their order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ticket(u64);
-
-impl Ticket {
-    /// There are less than 2^14 lanes, because a lane is a slot modulo something, and far less than 2^32 jobs, of
-    /// which each takes many bytes. So nodes have 18 bits, more than a map has room for.
-    const JOB_BITS: u32 = 32;
-    const LANE_BITS: u32 = 14;
-
-    #[inline]
-    fn new(pool: usize, lane: usize, job: usize) -> Self {
-        Self((((pool as u64) << Self::LANE_BITS | lane as u64) << Self::JOB_BITS) | job as u64)
-    }
-
-    #[inline]
-    fn job(self) -> usize {
-        (self.0 & ((1 << Self::JOB_BITS) - 1)) as usize
-    }
-
-    fn lane(self) -> usize {
-        ((self.0 >> Self::JOB_BITS) & ((1 << Self::LANE_BITS) - 1)) as usize
-    }
-
-    fn pool(self) -> usize {
-        (self.0 >> (Self::JOB_BITS + Self::LANE_BITS)) as usize
-    }
-
-    #[inline]
-    fn has_the_link_of(&self, other: &Self) -> bool {
-        self.0 >> Self::JOB_BITS == other.0 >> Self::JOB_BITS
     }
 }
 
@@ -161,6 +126,55 @@ impl Pools<'_> {
     }
 }
 
+/// Counts the jobs of each link and then has the number of its group: a table and no sorting, because jobs of one link
+/// stay in their order.
+struct Links {
+    /// How many each node has.
+    of_node: usize,
+    links: Vec<LinkUse>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct LinkUse {
+    jobs: usize,
+    group: Option<usize>,
+}
+
+impl Links {
+    /// With room for the links of so many nodes; more may come.
+    fn new(nodes: usize, of_node: usize) -> Self {
+        Self { of_node, links: vec![LinkUse::default(); nodes * of_node] }
+    }
+
+    /// Counts one more job for this link; the number of the link.
+    #[inline]
+    fn count(&mut self, pool: usize, lane: usize) -> usize {
+        let link = pool * self.of_node + lane;
+        if link >= self.links.len() {
+            self.links.resize(link + 1, LinkUse::default());
+        }
+        if let Some(used) = self.links.get_mut(link) {
+            used.jobs += 1;
+        }
+        link
+    }
+
+    /// The number of the link's group; the first time that of the one which `make` makes, given pool, lane, and how many
+    /// jobs were counted.
+    #[inline]
+    fn group(
+        &mut self,
+        link: usize,
+        make: impl FnOnce(usize, usize, usize) -> Option<usize>,
+    ) -> Option<usize> {
+        let used = self.links.get_mut(link)?;
+        if used.group.is_none() {
+            used.group = make(link / self.of_node, link % self.of_node, used.jobs);
+        }
+        used.group
+    }
+}
+
 /// Finds the link of each job that is due; those on the same link travel together, in their order. Who has none goes
 /// back to `waiting`.
 pub(super) fn group<'a>(
@@ -171,8 +185,9 @@ pub(super) fn group<'a>(
 ) -> Vec<Group<'a>> {
     let routes = core.routes();
     let mut pools = Pools { core, routes: &routes, guests: Vec::new() };
-    let mut groups = Vec::new();
+    let mut groups = Vec::with_capacity(due.len().min(4));
     let mut tickets = Vec::with_capacity(due.len());
+    let mut links = Links::new(routes.pools().len(), core.config.links_per_node.max(1));
     for index in due {
         let Some(job) = jobs.get_mut(index) else { continue };
         if job.is_retry() {
@@ -185,52 +200,49 @@ pub(super) fn group<'a>(
             continue;
         };
         if !job.blocks() {
-            tickets.push(Ticket::new(pool, lane, index));
+            tickets.push((links.count(pool, lane), index));
         } else if let Some(pool) = pools.get(pool) {
             let mut group = Group::new(Arc::clone(pool), lane, true, 1);
             group.add(index, job);
-            groups.push(group.closed());
+            groups.push(group);
         }
     }
-    tickets.sort_unstable();
-    groups.extend(tickets.chunk_by(Ticket::has_the_link_of).filter_map(|of_link| {
-        let first = of_link.first()?;
-        let mut group = Group::new(Arc::clone(pools.get(first.pool())?), first.lane(), false, of_link.len());
-        for ticket in of_link {
-            if let Some(job) = jobs.get(ticket.job()) {
-                group.add(ticket.job(), job);
-            }
+    for (link, index) in tickets {
+        let number = links.group(link, |pool, lane, room| {
+            groups.push(Group::new(Arc::clone(pools.get(pool)?), lane, false, room));
+            Some(groups.len() - 1)
+        });
+        if let Some(group) = number.and_then(|number| groups.get_mut(number))
+            && let Some(job) = jobs.get(index)
+        {
+            group.add(index, job);
         }
-        Some(group.closed())
-    }));
+    }
+    groups.iter_mut().for_each(Group::close);
     groups
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Ticket;
+    use super::Links;
 
     #[test]
-    fn sorted_tickets_are_side_by_side_by_link_and_in_the_order_of_their_jobs() {
-        let links = [(2, 0), (0, 1), (70_000, 16_383), (0, 0), (2, 0), (0, 1), (0, 0), (2, 1)];
-        let mut tickets: Vec<Ticket> =
-            links.iter().enumerate().map(|(job, (pool, lane))| Ticket::new(*pool, *lane, job)).collect();
-        tickets.sort_unstable();
-        let runs: Vec<_> = tickets
-            .chunk_by(Ticket::has_the_link_of)
-            .map(|run| {
-                (run[0].pool(), run[0].lane(), run.iter().map(|ticket| ticket.job()).collect::<Vec<_>>())
+    fn jobs_of_one_link_have_one_group_which_is_made_once() {
+        let mut links = Links::new(3, 2);
+        let counted: Vec<usize> = [(2, 0), (0, 1), (70_000, 1), (2, 0), (0, 0), (2, 1)]
+            .map(|(pool, lane)| links.count(pool, lane))
+            .into();
+        let mut made = Vec::new();
+        let groups: Vec<Option<usize>> = counted
+            .into_iter()
+            .map(|link| {
+                links.group(link, |pool, lane, jobs| {
+                    made.push((pool, lane, jobs));
+                    Some(made.len() - 1)
+                })
             })
             .collect();
-        assert_eq!(
-            runs,
-            [
-                (0, 0, vec![3, 6]),
-                (0, 1, vec![1, 5]),
-                (2, 0, vec![0, 4]),
-                (2, 1, vec![7]),
-                (70_000, 16_383, vec![2]),
-            ]
-        );
+        assert_eq!(groups, [Some(0), Some(1), Some(2), Some(0), Some(3), Some(4)]);
+        assert_eq!(made, [(2, 0, 2), (0, 1, 1), (70_000, 1, 1), (0, 0, 1), (2, 1, 1)]);
     }
 }
