@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
-use crate::command::{Command, known};
+use crate::command::Command;
+use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
 use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;
@@ -106,7 +107,7 @@ macro_rules! sending_methods {
     )*) => {$(
         $(#[$doc])*
         fn $name $(<$reply: FromValue>)? (&self, $($arg: $ty),*) -> Request<'_, $out> {
-            self.execute($command)
+            self.request($command)
         }
     )*};
 }
@@ -122,11 +123,22 @@ pub trait Commands {
     /// Sends any command; see [`Client::execute`].
     fn execute<R: FromValue>(&self, command: Command) -> Request<'_, R>;
 
+    /// For the methods below only.
+    #[doc(hidden)]
+    fn request<R: FromValue>(&self, draft: Draft<impl FnOnce(&mut Command)>) -> Request<'_, R> {
+        self.execute(draft.into())
+    }
+
     all_commands!(sending_methods);
 }
 
 impl Commands for Client {
     fn execute<R: FromValue>(&self, command: Command) -> Request<'_, R> {
         Self::execute(self, command)
+    }
+
+    #[inline]
+    fn request<R: FromValue>(&self, draft: Draft<impl FnOnce(&mut Command)>) -> Request<'_, R> {
+        Request::of(self.cluster.core(), draft)
     }
 }

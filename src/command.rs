@@ -1,6 +1,7 @@
 //! [`Command`]: one request, encoded once, with its slot and the facts that decide its way.
 
 pub(crate) mod cut;
+pub(crate) mod draft;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -97,11 +98,11 @@ impl Command {
         Self { name, spec, body, keys: Keys::Unmarked, settings: None }
     }
 
-    /// A command that this crate names itself; see [`known`].
+    /// A command that this crate names itself, without its arguments.
     #[inline]
-    pub(crate) fn known(known: Known) -> Self {
+    pub(crate) fn known(known: &'static Known) -> Self {
         let Known { name, spec, start, length, args } = known;
-        let body = Body::begun(&start, length, args);
+        let body = Body::begun(start, *length, *args);
         Self { name: Cow::Borrowed(name), spec: Some(spec), body, keys: Keys::Unmarked, settings: None }
     }
 
@@ -120,16 +121,19 @@ impl Command {
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl ToArg) -> Self {
-        arg.write_arg(ArgWriter::value(&mut self.body));
+        self.push_arg(arg);
         self
+    }
+
+    #[inline]
+    pub(crate) fn push_arg(&mut self, arg: impl ToArg) {
+        arg.write_arg(ArgWriter::value(&mut self.body));
     }
 
     /// Adds several arguments.
     #[must_use]
     pub fn args<A: ToArg>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        for arg in args {
-            arg.write_arg(ArgWriter::value(&mut self.body));
-        }
+        args.into_iter().for_each(|arg| self.push_arg(arg));
         self
     }
 
@@ -143,27 +147,39 @@ impl Command {
     /// Adds several keys. Commands such as `MGET` may name keys of different slots; the client splits them.
     #[must_use]
     pub fn keys<K: ToArg>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.push_keys(keys);
+        self
+    }
+
+    pub(crate) fn push_keys<K: ToArg>(&mut self, keys: impl IntoIterator<Item = K>) {
         let keys = keys.into_iter();
         self.body.expect(keys.size_hint().0);
-        for key in keys {
-            self.push_key(key);
-        }
-        self
+        keys.for_each(|key| self.push_key(key));
     }
 
     /// Adds pairs of a key and its value, as `MSET` takes them.
     #[must_use]
     pub fn key_values<K: ToArg, V: ToArg>(mut self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        self.push_key_values(pairs);
+        self
+    }
+
+    pub(crate) fn push_key_values<K: ToArg, V: ToArg>(&mut self, pairs: impl IntoIterator<Item = (K, V)>) {
         let pairs = pairs.into_iter();
         self.body.expect(2 * pairs.size_hint().0);
         for (key, value) in pairs {
             self.push_key(key);
-            value.write_arg(ArgWriter::value(&mut self.body));
+            self.push_arg(value);
         }
-        self
     }
 
-    fn push_key(&mut self, key: impl ToArg) {
+    #[inline]
+    pub(crate) fn push_key(&mut self, key: impl ToArg) {
+        // Keys of two slots settle it: the command is split by the slots of all or refused, and either looks at all.
+        if matches!(self.keys, Keys::Crossing { .. }) {
+            self.push_arg(key);
+            return;
+        }
         let place = self.body.args();
         let Some(slot) = key.write_arg(ArgWriter::key(&mut self.body)).slot() else { return };
         self.keys = match self.keys {
@@ -311,16 +327,6 @@ impl Command {
         !is_never && self.block_timeout() != BlockTimeout::NotBlocking
     }
 }
-
-/// A command without arguments whose name is in the table, looked up when this crate is compiled: that is a tenth of
-/// what building a `GET` takes. `known!("OBJECT ENCODING")`
-macro_rules! known {
-    ($name:literal) => {
-        crate::command::Command::known(const { crate::protocol::command_spec::Known::find($name) })
-    };
-}
-
-pub(crate) use known;
 
 #[cfg(test)]
 mod tests {

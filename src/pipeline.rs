@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_all;
 use crate::cluster::job::Deadline;
-use crate::command::{Command, known};
+use crate::command::Command;
+use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
 use crate::error::{Error, Result};
 use crate::protocol::from_value::FromValue;
@@ -44,13 +45,24 @@ impl Pipeline {
     }
 
     /// Adds any command.
-    #[inline]
     pub fn push(&mut self, command: Command) -> &mut Self {
+        self.make_room();
+        self.commands.push(command);
+        self
+    }
+
+    #[inline]
+    fn queue(&mut self, draft: Draft<impl FnOnce(&mut Command)>) -> &mut Self {
+        self.make_room();
+        draft.push_to(&mut self.commands);
+        self
+    }
+
+    #[inline]
+    fn make_room(&mut self) {
         if self.commands.len() == self.commands.capacity() {
             self.grow();
         }
-        self.commands.push(command);
-        self
     }
 
     /// By more than a list does by itself, as long as it is short: to move the commands at each doubling takes a tenth of
@@ -133,7 +145,7 @@ macro_rules! queueing_methods {
     )*) => {$(
         $(#[$doc])*
         pub fn $name(&mut self, $($arg: $ty),*) -> &mut Self {
-            self.push($command)
+            self.queue($command)
         }
     )*};
 }

@@ -15,6 +15,7 @@ use crate::cluster::core::Core;
 use crate::cluster::executor::{FirstAttempt, execute};
 use crate::cluster::job::Deadline;
 use crate::command::Command;
+use crate::command::draft::Draft;
 use crate::connection::link::Pending;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::command_spec::{BlockTimeout, Blocking};
@@ -52,8 +53,18 @@ enum State<'a> {
 }
 
 impl<'a, R> Request<'a, R> {
+    #[inline]
     pub(crate) fn new(core: &'a Core, command: Command) -> Self {
         Self { core, command, state: State::New, reply: PhantomData }
+    }
+
+    /// Writes the command to where it stays.
+    #[inline]
+    pub(crate) fn of(core: &'a Core, draft: Draft<impl FnOnce(&mut Command)>) -> Self {
+        let (command, write) = draft.begin();
+        let mut request = Self { core, command, state: State::New, reply: PhantomData };
+        write(&mut request.command);
+        request
     }
 
     /// Gives this request its own deadline; see [`Command::timeout`]. Of no effect once it was polled.
@@ -128,17 +139,20 @@ fn start<'a>(core: &'a Core, command: &mut Command, waker: &Waker) -> Result<Sta
     if core.is_closed() {
         return Err(Error::closed().with_command(command.shared_name()));
     }
-    let deadline = deadline(core, command);
-    let Some(slot) = plain_slot(command) else { return Ok(follow(core, command, None, deadline)) };
+    let Some(slot) = plain_slot(command) else {
+        let deadline = deadline(core, command);
+        return Ok(follow(core, command, None, deadline));
+    };
+    let limit = core.config.command_timeout;
     let routes = core.routes();
     let link = routes.owner(slot).and_then(|pool| pool.link(pool.lane_of(slot)));
     let Some(link) = link.filter(|link| link.budget().try_take(command.body().wire_length())) else {
-        return Ok(follow(core, command, None, deadline));
+        return Ok(follow(core, command, None, Deadline::after(limit)));
     };
-    match link.send(command, deadline.at, waker) {
-        Ok(pending) => Ok(State::Sent { slot, deadline, pending }),
+    match link.send(command, limit, waker) {
+        Ok((pending, at)) => Ok(State::Sent { slot, deadline: Deadline { at, limit }, pending }),
         // The node is down for now: the executor asks for a refresh and tries until the deadline.
-        Err(_) => Ok(follow(core, command, None, deadline)),
+        Err(_) => Ok(follow(core, command, None, Deadline::after(limit))),
     }
 }
 

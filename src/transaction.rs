@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_transaction;
 use crate::cluster::job::Deadline;
-use crate::command::{Command, known};
+use crate::command::Command;
+use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pipeline::queueing_methods;
@@ -48,6 +49,11 @@ impl Transaction {
     /// Adds any command.
     pub fn push(&mut self, command: Command) -> &mut Self {
         self.commands.push(command);
+        self
+    }
+
+    fn queue(&mut self, draft: Draft<impl FnOnce(&mut Command)>) -> &mut Self {
+        draft.push_to(&mut self.commands);
         self
     }
 

@@ -47,7 +47,7 @@ async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> At
         // A reply that came before the end is a reply, as it is on a shared link.
         reply = send(core, link, group, deadline, None) => reply,
         () = group.pool.until_severed() => {
-            Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::maybe_sent(LossCause::Retired)) })
+            Attempt::Replied(UnitReply::lost(Loss::maybe_sent(LossCause::Retired)))
         }
     }
 }
@@ -92,7 +92,7 @@ async fn send(
 }
 
 fn lost(cause: LossCause) -> Attempt {
-    Attempt::Replied(UnitReply { values: Vec::new(), loss: Some(Loss::unsent(cause)) })
+    Attempt::Replied(UnitReply::lost(Loss::unsent(cause)))
 }
 
 /// `None` if the time is over first.

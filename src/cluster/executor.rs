@@ -37,7 +37,10 @@ pub(crate) async fn execute(
     if let Some(first) = first {
         let mut job = Job::new(Unit::Command(command), first.place);
         let aftermath = match first.reply {
-            Ok(value) => job.answered(&first.node, &mut std::iter::once(value), 1, core.config.max_redirects),
+            Ok(value) => {
+                let mut reply = std::iter::once(value);
+                job.answered(&first.node, &mut reply, 1, false, core.config.max_redirects)
+            }
             Err(loss) => {
                 let sent = loss.written >= command.body().wire_length();
                 job.lost(&first.node, &loss, sent, deadline)
@@ -260,7 +263,7 @@ async fn pause(core: &Core, until: Option<Instant>) -> bool {
 
 /// Gives each job of the group its replies, or its share of the loss.
 fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Attempt, deadline: Deadline) {
-    let UnitReply { values, loss } = match attempt {
+    let UnitReply { values, of_one, loss } = match attempt {
         Attempt::Replied(reply) => reply,
         Attempt::Overloaded => {
             for member in group.members() {
@@ -280,7 +283,7 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
                 job.lost(group.node(), loss, loss.written >= member.end, deadline)
             }
             Some(_) | None => {
-                job.answered(group.node(), &mut values, member.replies, core.config.max_redirects)
+                job.answered(group.node(), &mut values, member.replies, of_one, core.config.max_redirects)
             }
         };
         settle(core, aftermath);

@@ -162,6 +162,15 @@ impl<'a> Unit<'a> {
         }
     }
 
+    /// Whether it is a part that is answered by a list.
+    #[inline]
+    fn answers_a_list(&self) -> bool {
+        match self {
+            Self::Part(part) => part.answers_a_list(),
+            Self::Command(_) | Self::Transaction { .. } => false,
+        }
+    }
+
     fn is_scripted(&self) -> bool {
         match self {
             Self::Command(command) => command.is_scripted(),
@@ -171,12 +180,14 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// The one reply that counts, of the next `count`, which are those to all pieces.
+    /// The one reply that counts, of the next `count`, which are those to all pieces; `of_one` as in
+    /// [`UnitReply`](crate::connection::unit::UnitReply).
     #[inline]
     fn reply(
         self,
         replies: &mut impl Iterator<Item = Value>,
         count: usize,
+        of_one: bool,
     ) -> std::result::Result<Value, Failure> {
         if let Self::Transaction { commands, .. } = self {
             return reply_of_transaction(commands.len(), replies.take(count).collect());
@@ -187,6 +198,7 @@ impl<'a> Unit<'a> {
         }
         match replies.next() {
             Some(Value::Error(error)) => Err(Failure::Refused(error)),
+            Some(value) if !of_one && self.answers_a_list() => Ok(value.or_no_elements()),
             Some(value) => Ok(value),
             None => Err(Failure::Missing),
         }
@@ -294,9 +306,10 @@ impl<'a> Job<'a> {
         node: &NodeAddr,
         replies: &mut impl Iterator<Item = Value>,
         count: usize,
+        of_one: bool,
         limit: u32,
     ) -> Aftermath {
-        match self.unit.reply(replies, count) {
+        match self.unit.reply(replies, count, of_one) {
             Ok(value) => {
                 self.result = Some(Ok(value));
                 Aftermath::Nothing

@@ -16,6 +16,8 @@ pub(crate) struct Cut<'a> {
     head: Run,
     /// What stands behind the last key and what goes with it: with it each part ends.
     tail: Run,
+    /// Whether a part is answered by a list with an element for each of its keys.
+    answers_lists: bool,
 }
 
 /// A key and the arguments that go with it.
@@ -52,7 +54,13 @@ impl Run {
 impl<'a> Cut<'a> {
     /// Cuts `command`, whose keys are `count` arguments from the one at `first` on, each with the `step - 1` arguments
     /// behind it.
-    pub(crate) fn new(command: &'a Command, first: usize, count: usize, step: usize) -> Self {
+    pub(crate) fn new(
+        command: &'a Command,
+        first: usize,
+        count: usize,
+        step: usize,
+        answers_lists: bool,
+    ) -> Self {
         let mut args = command.body().iter_with_ends();
         let mut head = Run::new(0);
         args.by_ref().take(first).for_each(|(_, end)| head.add(end));
@@ -72,7 +80,7 @@ impl<'a> Cut<'a> {
         let mut tail = Run::new(at);
         args.for_each(|(_, end)| tail.add(end));
         order.sort_unstable();
-        Self { command, shares: in_order(&order, &runs), head, tail }
+        Self { command, shares: in_order(&order, &runs), head, tail, answers_lists }
     }
 
     /// How many parts there are.
@@ -119,6 +127,18 @@ impl<'a> Part<'a> {
     /// The whole.
     pub(crate) fn command(&self) -> &'a Command {
         self.cut.command
+    }
+
+    /// Whether it is answered by a list with an element for each of its keys.
+    #[inline]
+    pub(crate) fn answers_a_list(&self) -> bool {
+        self.cut.answers_lists
+    }
+
+    /// Whether that is a list of one.
+    #[inline]
+    pub(crate) fn answers_a_list_of_one(&self) -> bool {
+        self.cut.answers_lists && self.shares.len() == 1
     }
 
     /// How many arguments it has, the command's name included.
@@ -202,7 +222,7 @@ mod tests {
     #[test]
     fn keys_of_one_slot_stay_together_and_in_order() {
         let command = Command::new("MGET").keys(["{b}2", "a", "{b}1", "{b}2"]);
-        let cut = Cut::new(&command, 1, 4, 1);
+        let cut = Cut::new(&command, 1, 4, 1, true);
         let parts: Vec<_> = cut.parts().map(|(slot, part)| (slot, texts(part))).collect();
         let slot = |key: &[u8]| Slot::of_key(key);
         assert_eq!(
@@ -216,7 +236,7 @@ mod tests {
     #[test]
     fn what_stands_before_and_behind_the_keys_is_in_each_part() {
         let command = Command::new("MOD.MSET").arg("NX").args(["b", "1", "a", "2"]).args(["EX", "5"]);
-        let cut = Cut::new(&command, 2, 2, 2);
+        let cut = Cut::new(&command, 2, 2, 2, true);
         let parts: Vec<_> = cut.parts().map(|(_, part)| texts(part)).collect();
         assert_eq!(parts, ["MOD.MSET NX b 1 EX 5", "MOD.MSET NX a 2 EX 5"]);
     }
@@ -224,7 +244,7 @@ mod tests {
     #[test]
     fn a_value_that_is_missing_is_missing_in_its_part_only() {
         let command = Command::new("MSET").args(["b", "1", "a"]);
-        let cut = Cut::new(&command, 1, 2, 2);
+        let cut = Cut::new(&command, 1, 2, 2, true);
         let parts: Vec<_> = cut.parts().map(|(_, part)| texts(part)).collect();
         assert_eq!(parts, ["MSET b 1", "MSET a"]);
     }
@@ -238,7 +258,7 @@ mod tests {
         for (key, value) in &pairs {
             command = command.key(key).arg(value);
         }
-        let cut = Cut::new(&command, 1, 3, 2);
+        let cut = Cut::new(&command, 1, 3, 2, true);
         let places: Vec<_> = cut.places().map(|(_, place)| place).collect();
         assert_eq!(cut.len(), 3);
         for ((_, part), place) in cut.parts().zip(places) {

@@ -7,9 +7,7 @@ macro_rules! hash_commands {
             ///
             /// Since 2.0, O(n) in the number of fields.
             fn hset(key: impl ToArg, fields: impl IntoIterator<Item = (impl ToArg, impl ToArg)>) -> u64 =
-                fields.into_iter().fold(known!("HSET").key(key), |command, (field, value)| {
-                    command.arg(field).arg(value)
-                });
+                known!("HSET").key(key).pairs(fields);
 
             /// [HGET](https://redis.io/docs/latest/commands/hget/): the value of a field, nil if there is none.
             ///

@@ -1,8 +1,8 @@
 //! The typed commands: one flat list a family, and the one description of each command.
 //!
 //! An entry reads like a function. `fn name<R>(arguments) -> R` is a command whose reply type the caller chooses;
-//! others have theirs in the list. What stands behind `=` builds the
-//! [`Command`](crate::command::Command), beginning with [`known`](crate::command::known). Each handle
+//! others have theirs in the list. What stands behind `=` is the [`Draft`](crate::command::draft::Draft) of the command,
+//! beginning with [`known`](crate::command::draft::known). Each handle
 //! renders every list once, with the same documentation: `Client` to methods that send, `Pipeline` and `Transaction`
 //! to methods that queue. To add a command is to add an entry here.
 

@@ -7,9 +7,7 @@ macro_rules! sorted_set_commands {
             ///
             /// Since 1.2, O(log n) for each member.
             fn zadd(key: impl ToArg, members: impl IntoIterator<Item = (f64, impl ToArg)>) -> u64 =
-                members.into_iter().fold(known!("ZADD").key(key), |command, (score, member)| {
-                    command.arg(score).arg(member)
-                });
+                known!("ZADD").key(key).pairs(members);
 
             /// [ZSCORE](https://redis.io/docs/latest/commands/zscore/): the score of a member, nil if it is none.
             ///

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -71,26 +72,28 @@ impl Link {
     /// Enqueues one command, whose reply `waker` waits for. Its bytes must have been taken from [`Link::budget`]; a
     /// refusal gives them back.
     ///
-    /// Without a deadline the reply is waited for as long as the connection lives.
+    /// The reply is waited for until the deadline, which is `limit` from now and is told; if no clock can say it, as long as
+    /// the connection lives.
     #[inline]
     pub(crate) fn send(
         &self,
         command: &Command,
-        deadline: Option<Instant>,
+        limit: Duration,
         waker: &Waker,
-    ) -> Result<Pending, Refusal> {
+    ) -> Result<(Pending, Option<Instant>), Refusal> {
         let length = command.body().wire_length();
-        let waiter = self.enqueue(length, |queue| {
+        let (waiter, deadline) = self.enqueue(length, |queue| {
+            let deadline = queue.now().checked_add(limit);
             let waiter = queue.waiters.add(waker.clone());
             queue.outgoing.push_command(command);
             queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, deadline));
-            waiter
+            (waiter, deadline)
         })?;
-        Ok(Pending { waiter: Some(waiter), link: Arc::clone(&self.shared) })
+        Ok((Pending { waiter: Some(waiter), link: Arc::clone(&self.shared) }, deadline))
     }
 
     /// Enqueues a unit: its pieces are written one after the other, with nothing in between, and answered together.
-    /// Budget and deadline as in [`Link::send`]; `length` is the sum of the pieces' lengths.
+    /// Budget as in [`Link::send`]; without a deadline the replies are waited for as long as the connection lives. `length` is the sum of the pieces' lengths.
     pub(crate) fn send_unit<'a>(
         &self,
         pieces: impl ExactSizeIterator<Item = Piece<'a>> + Clone,
@@ -102,7 +105,9 @@ impl Link {
         let is_transaction = pieces.clone().any(|piece| matches!(piece, Piece::Multi));
         let check =
             pieces.clone().find_map(|piece| if let Piece::Check(check) = piece { Some(check) } else { None });
-        let many = Many { sender, got: Vec::with_capacity(wanted), wanted, is_transaction, check };
+        let of_one =
+            pieces.clone().all(|piece| matches!(piece, Piece::Part(part) if part.answers_a_list_of_one()));
+        let many = Many { sender, got: Vec::with_capacity(wanted), of_one, wanted, is_transaction, check };
         let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, deadline);
         let ticket = self.enqueue(length, |queue| {
             queue.outgoing.push(pieces, entry);
@@ -199,12 +204,6 @@ pub(crate) struct PendingUnit {
     receiver: Option<oneshot::Receiver<UnitReply>>,
     ticket: u64,
     link: Arc<LinkShared>,
-}
-
-impl UnitReply {
-    fn lost(loss: Loss) -> Self {
-        Self { values: Vec::new(), loss: Some(loss) }
-    }
 }
 
 impl PendingUnit {

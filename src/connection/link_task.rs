@@ -134,7 +134,10 @@ async fn until_wanted(shared: &LinkShared) {
         let mut queue = shared.lock();
         let freed = if std::mem::take(&mut queue.abandoned) { queue.cut_abandoned() } else { 0 };
         let is_wanted = !queue.outgoing.is_empty();
-        if !is_wanted {
+        if is_wanted {
+            // It will take some time to connect.
+            queue.forget_the_time();
+        } else {
             queue.sleeper = Some(cx.waker().clone());
         }
         drop(queue);
@@ -276,12 +279,17 @@ impl<'a> Conversation<'a> {
                 clock.heard = true;
             }
             let mut at = 0;
-            while let Some(value) = decoder.next(incoming, &mut at).map_err(LossCause::NotResp)? {
+            loop {
+                let is_written = !self.in_flight.is_empty();
+                let asked = self.in_flight.front_mut().or_else(|| self.writing.begun());
+                let reply = match &asked {
+                    Some(entry) if entry.wants_lists_of_one() => decoder.next_of_one(incoming, &mut at),
+                    Some(_) | None => decoder.next(incoming, &mut at),
+                };
+                let Some(value) = reply.map_err(LossCause::NotResp)? else { break };
                 if matches!(value, Value::Push(_)) {
                     continue;
                 }
-                let is_written = !self.in_flight.is_empty();
-                let asked = self.in_flight.front_mut().or_else(|| self.writing.begun());
                 let Some(entry) = asked.filter(|entry| !is_queued(&value) || entry.may_be_queued()) else {
                     return Err(match value {
                         Value::Error(error) => LossCause::Farewell(error),

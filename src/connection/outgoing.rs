@@ -35,6 +35,8 @@ pub(super) enum ReplyTo {
 pub(super) struct Many {
     pub(super) sender: oneshot::Sender<UnitReply>,
     pub(super) got: Vec<Value>,
+    /// See [`UnitReply::of_one`].
+    pub(super) of_one: bool,
     pub(super) wanted: usize,
     pub(super) is_transaction: bool,
     /// What the last reply must be; until it is there, none of them is believed.
@@ -104,6 +106,15 @@ impl Entry {
         }
     }
 
+    /// Whether each of its replies is to be a list of one.
+    #[inline]
+    pub(super) fn wants_lists_of_one(&self) -> bool {
+        match &self.reply_to {
+            ReplyTo::Many(many) => many.of_one,
+            ReplyTo::One(_) | ReplyTo::Nobody { .. } => false,
+        }
+    }
+
     /// Whether only one reply is missing.
     pub(super) fn awaits_its_last(&self) -> bool {
         match &self.reply_to {
@@ -132,7 +143,10 @@ impl Entry {
                 }
                 many.got.push(value);
                 if let ReplyTo::Many(many) = self.take_reply_to(0) {
-                    answers.push_unit(many.sender, UnitReply { values: many.got, loss: None });
+                    answers.push_unit(
+                        many.sender,
+                        UnitReply { values: many.got, of_one: many.of_one, loss: None },
+                    );
                 }
                 Answered::Wholly
             }
@@ -161,7 +175,7 @@ impl Entry {
             ReplyTo::One(waiter) => answers.push(waiter, Err(loss)),
             ReplyTo::Many(many) => {
                 let values = if many.check.is_none() { many.got } else { Vec::new() };
-                answers.push_unit(many.sender, UnitReply { values, loss: Some(loss) });
+                answers.push_unit(many.sender, UnitReply { values, of_one: many.of_one, loss: Some(loss) });
             }
             ReplyTo::Nobody { .. } => {}
         }

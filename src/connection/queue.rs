@@ -3,6 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use tokio::time::Instant;
+
 use crate::connection::budget::Budget;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::outgoing::Outgoing;
@@ -24,6 +26,8 @@ pub(super) struct Queue {
     pub(super) state: QueueState,
     /// The task, if it sleeps.
     pub(super) sleeper: Option<Waker>,
+    /// When the task was woken for the commands that are queued now and have its next turn.
+    woken: Option<Instant>,
     /// A caller has given up since the task looked last.
     pub(super) abandoned: bool,
     /// A caller's time is over, and the task has not looked at the clock since.
@@ -91,6 +95,7 @@ impl Queue {
     pub(super) fn take(&mut self, into: &mut Outgoing) {
         std::mem::swap(&mut self.outgoing, into);
         self.taken = self.pushed;
+        self.woken = None;
     }
 
     /// Cuts out what nobody waits for any more; returns the bytes that were freed.
@@ -100,6 +105,22 @@ impl Queue {
 
     pub(super) fn count_push(&mut self) {
         self.pushed += 1;
+    }
+
+    /// The time for a command that is queued now. Reading the clock takes a twentieth of what a command does, so commands
+    /// that leave together share the time of the first, who woke the task: they are as far apart as its turn was away.
+    #[inline]
+    pub(super) fn now(&mut self) -> Instant {
+        match (self.woken, &self.sleeper) {
+            (Some(woken), None) => woken,
+            (None, None) => Instant::now(),
+            (_, Some(_sleeps)) => *self.woken.insert(Instant::now()),
+        }
+    }
+
+    /// The task is awake and does not take what is queued, so a turn may be far away.
+    pub(super) fn forget_the_time(&mut self) {
+        self.woken = None;
     }
 
     /// The number of the unit that was pushed last; it tells later whether the unit is still here.

@@ -74,10 +74,20 @@ impl Piece<'_> {
     }
 }
 
+impl UnitReply {
+    /// No reply at all.
+    pub(crate) fn lost(loss: Loss) -> Self {
+        Self { values: Vec::new(), of_one: false, loss: Some(loss) }
+    }
+}
+
 /// The replies of a unit; fewer than asked for only together with a loss.
 #[derive(Debug)]
 pub(crate) struct UnitReply {
     pub(crate) values: Vec<Value>,
+    /// Each of `values` is to be a list of one, and is its element instead where that is a scalar:
+    /// [`Decoder::next_of_one`](crate::protocol::codec::Decoder::next_of_one).
+    pub(crate) of_one: bool,
     pub(crate) loss: Option<Loss>,
 }
 

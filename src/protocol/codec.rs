@@ -11,7 +11,7 @@ use memchr::memchr;
 
 use crate::protocol::decode_error::{DecodeError, MAX_DEPTH, MAX_LINE};
 use crate::protocol::long_string::{LONG, LongString, Room};
-use crate::protocol::scalar::{array_header, array_of_one, by_library, common, integer};
+use crate::protocol::scalar::{array_header, by_library, common, element_of_one, integer};
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 
@@ -92,12 +92,25 @@ impl Decoder {
     pub(crate) fn next(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Value>, DecodeError> {
         if self.spent == 0
             && let Some(value) = common(bytes, at, &mut { self.max_reply })
-                .or_else(|| array_of_one(bytes, at, &mut { self.max_reply }))
         {
             self.scanned = 0;
             return Ok(Some(value));
         }
         self.next_thoroughly(bytes, at)
+    }
+
+    /// [`next`](Self::next) for a reply that is to be a list of one element: gives a scalar element without its list, which
+    /// spares an allocation. A list that is longer, rare or not wholly there yet is given as it is, as are errors and pushes;
+    /// a scalar that is no element by [`Value::or_no_elements`].
+    #[inline]
+    pub(crate) fn next_of_one(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Value>, DecodeError> {
+        if self.spent == 0
+            && let Some(element) = element_of_one(bytes, at, &mut { self.max_reply })
+        {
+            self.scanned = 0;
+            return Ok(Some(element));
+        }
+        Ok(self.next(bytes, at)?.map(Value::or_no_elements))
     }
 
     fn next_thoroughly(&mut self, bytes: &[u8], at: &mut usize) -> Result<Option<Value>, DecodeError> {
@@ -1043,5 +1056,31 @@ mod tests {
             assert_eq!(decoder.room(&mut buffer, 1).remaining_mut(), 1_000_000 - piece * 7);
             buffer.extend_from_slice(b"\r\nseven");
         }
+    }
+
+    #[test]
+    fn a_list_of_one_is_given_as_its_element_and_nothing_else_can_be_taken_for_it() {
+        let next = |wire: &str| Decoder::new(1 << 20).next_of_one(wire.as_bytes(), &mut 0);
+        let list = |items: &[i64]| Value::Array(items.iter().copied().map(Value::Int).collect());
+        assert_eq!(next("*1\r\n$1\r\nx\r\n"), Ok(Some(Value::Bulk("x".into()))));
+        assert_eq!(next("*1\r\n$-1\r\n"), Ok(Some(Value::Nil)));
+        for (wire, given) in [
+            ("*2\r\n:1\r\n:2\r\n", list(&[1, 2])),
+            ("*0\r\n", list(&[])),
+            ("-ERR no\r\n", Value::Error(ServerError::new("ERR no"))),
+            // The reply of another command, which has slipped in here.
+            ("+OK\r\n", list(&[])),
+            ("$1\r\nx\r\n", list(&[])),
+            ("_\r\n", list(&[])),
+            ("%1\r\n:1\r\n:2\r\n", list(&[])),
+        ] {
+            assert_eq!(next(wire), Ok(Some(given)), "{wire:?}");
+        }
+        // In pieces it comes with its list, which is as good.
+        let (mut decoder, whole) = (Decoder::new(1 << 20), b"*1\r\n$1\r\nx\r\n");
+        let mut at = 0;
+        assert_eq!(decoder.next_of_one(&whole[..9], &mut at), Ok(None));
+        let rest = decoder.next_of_one(whole, &mut at);
+        assert_eq!(rest, Ok(Some(Value::Array(vec![Value::Bulk("x".into())]))));
     }
 }

@@ -67,14 +67,15 @@ pub(super) fn array_header(bytes: &[u8], at: &mut usize) -> Option<usize> {
 }
 
 /// Takes an array of one common scalar: what a node answers to its part of an `MGET`, whose keys are seldom in one slot.
+/// Gives the scalar.
 #[inline]
-pub(super) fn array_of_one(bytes: &[u8], at: &mut usize, room: &mut usize) -> Option<Value> {
+pub(super) fn element_of_one(bytes: &[u8], at: &mut usize, room: &mut usize) -> Option<Value> {
     let mut left = room.checked_sub(size_of::<Value>())?;
     let mut end = *at;
     let 1 = array_header(bytes, &mut end)? else { return None };
     let element = common(bytes, &mut end, &mut left)?;
     (*at, *room) = (end, left);
-    Some(Value::Array(vec![element]))
+    Some(element)
 }
 
 /// Digits with their CR LF at the front of `bytes`: their number and the length of the line.

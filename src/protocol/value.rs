@@ -50,6 +50,24 @@ impl Value {
     /// `+OK`, without an allocation.
     pub(crate) const OK: Self = Self::Simple(Bytes::from_static(b"OK"));
 
+    /// Itself if it is a list or an error; what is no list of elements becomes one without any, which nobody takes for
+    /// elements.
+    pub(crate) fn or_no_elements(self) -> Self {
+        match self {
+            list_or_error @ (Self::Array(_) | Self::Push(_) | Self::Error(_)) => list_or_error,
+            Self::Nil
+            | Self::Int(_)
+            | Self::Double(_)
+            | Self::Bool(_)
+            | Self::Simple(_)
+            | Self::Bulk(_)
+            | Self::BigNumber(_)
+            | Self::Verbatim { .. }
+            | Self::Map(_)
+            | Self::Set(_) => Self::Array(Vec::new()),
+        }
+    }
+
     /// What this value is, for people.
     pub(crate) fn kind(&self) -> ValueKind {
         match self {

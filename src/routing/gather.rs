@@ -11,8 +11,8 @@ use crate::protocol::value::Value;
 /// Source: [request and response policies](https://redis.io/docs/latest/develop/reference/command-tips/).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Merge {
-    /// Each part answers a list. For each element of all of them, one after the other: the number of its part, and its
-    /// place in the whole.
+    /// Each part answers a list; a reply that is none is the element of a list of one. For each element of all of them, one
+    /// after the other: the number of its part, and its place in the whole.
     InOrder(Vec<(usize, usize)>),
     /// All lists, one after the other; single replies as elements.
     Concatenate,
@@ -106,10 +106,14 @@ fn in_order(places: &[(usize, usize)], replies: impl Iterator<Item = Value>) -> 
     let mut whole: Vec<Value> = places.iter().map(|_| Value::Nil).collect();
     let mut places = places.iter();
     for (part, reply) in replies.enumerate() {
-        let Value::Array(mut items) = reply else { return None };
-        for item in &mut items {
+        let mut put = |element: Value| {
             let (_, place) = places.next().filter(|(of, _)| *of == part)?;
-            std::mem::swap(whole.get_mut(*place)?, item);
+            *whole.get_mut(*place)? = element;
+            Some(())
+        };
+        match reply {
+            Value::Array(elements) => elements.into_iter().try_for_each(put)?,
+            element => put(element)?,
         }
         // With too few elements those of the next part would be taken for this one's.
         if places.as_slice().first().is_some_and(|(of, _)| *of == part) {
@@ -153,7 +157,9 @@ mod tests {
     fn elements_of_a_split_go_back_to_their_places() {
         let rule = Merge::InOrder(vec![(0, 0), (0, 2), (1, 1)]);
         let list = |numbers: &[i64]| Value::Array(ints(numbers));
-        assert_eq!(merge(&rule, vec![list(&[10, 30]), list(&[20])]), Some(list(&[10, 20, 30])));
+        let whole = Some(list(&[10, 20, 30]));
+        assert_eq!(merge(&rule, vec![list(&[10, 30]), list(&[20])]), whole);
+        assert_eq!(merge(&rule, vec![list(&[10, 30]), Value::Int(20)]), whole, "without its list of one");
         // Nothing is moved up: each of these has the right number of elements, or begins like one that has.
         for wrong in [
             vec![list(&[10]), list(&[30, 20])],
@@ -162,7 +168,7 @@ mod tests {
             vec![list(&[10, 30]), list(&[])],
             vec![list(&[10, 30])],
             vec![list(&[10, 30]), list(&[20]), list(&[40])],
-            vec![list(&[10, 30]), Value::Int(20)],
+            vec![Value::Int(10), list(&[20])],
         ] {
             assert_eq!(merge(&rule, wrong.clone()), None, "{wrong:?}");
         }

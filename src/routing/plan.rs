@@ -220,7 +220,9 @@ fn split<'a>(command: &'a Command, spec: &CommandSpec) -> Result<Plan<'a>, Error
     let args = command.body().args();
     let mut keys = positions(spec, args, |place| command.arg_at(place))?;
     let count = keys.len();
-    let cut = Cut::new(command, keys.next().unwrap_or(args), count, usize::from(step));
+    let first = keys.next().unwrap_or(args);
+    let answers_lists = spec.response == ResponsePolicy::Single;
+    let cut = Cut::new(command, first, count, usize::from(step), answers_lists);
     let merge = Merge::of_split(spec.response, cut.places());
     Ok(Plan::Parts(Box::new(Parts { shape: Shape::BySlot(cut), merge })))
 }

@@ -87,9 +87,9 @@ impl Peer {
                 .with_node(self.node().clone())
         };
         self.link.budget().take(command.body().wire_length()).await;
-        let pending = self
+        let (pending, _no_deadline) = self
             .link
-            .send(command, None, Waker::noop())
+            .send(command, Duration::MAX, Waker::noop())
             .map_err(|Refusal(cause)| lost(Outcome::NotSent, cause))?;
         match timeout(time_of(command), pending).await {
             Ok(Ok(value)) => Ok(value),
