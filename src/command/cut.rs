@@ -160,7 +160,11 @@ impl<'a> Part<'a> {
 
     #[inline]
     fn sum(&self, of: impl Fn(&Run) -> usize) -> usize {
-        let own: usize = self.shares.iter().map(|share| of(&share.run)).sum();
+        let own = match self.shares {
+            // As nearly all have.
+            [share] => of(&share.run),
+            shares => shares.iter().map(|share| of(&share.run)).sum(),
+        };
         of(&self.cut.head) + own + of(&self.cut.tail)
     }
 

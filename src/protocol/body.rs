@@ -84,15 +84,20 @@ impl Body {
         const USUAL: usize = 32;
         if args.saturating_mul(USUAL) > 2 * INLINE {
             // Not on the word of the caller's iterator alone: it may be wrong.
-            self.long().bytes.reserve(args.min(1 << 16) * USUAL);
+            let room = args.min(1 << 16) * USUAL;
+            self.long_with_room(room).bytes.reserve(room);
         }
     }
 
-    /// What is inline moves to the heap.
     fn long(&mut self) -> &mut Long {
+        self.long_with_room(INLINE)
+    }
+
+    /// What is inline moves to the heap, where there is so much room behind it at first.
+    fn long_with_room(&mut self, room: usize) -> &mut Long {
         let Self { inline, length, long, .. } = self;
         long.get_or_insert_with(|| {
-            let mut bytes = Vec::with_capacity(2 * INLINE);
+            let mut bytes = Vec::with_capacity(INLINE + room);
             bytes.extend_from_slice(inline.get(..usize::from(*length)).unwrap_or_default());
             Box::new(Long { bytes, segments: Vec::new() })
         })
