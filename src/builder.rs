@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::cluster::connect::connect;
+use crate::config::read_from::ReadFrom;
 use crate::config::{Config, Credentials, OverloadPolicy, Protocol, url};
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, Result};
@@ -163,6 +164,21 @@ impl ClientBuilder {
     /// What a caller gets when the byte budget is used up. Default: [`OverloadPolicy::Wait`].
     pub fn overload(mut self, policy: OverloadPolicy) -> Self {
         self.config.overload = policy;
+        self
+    }
+
+    /// Which nodes of a shard answer commands that only read. Default: [`ReadFrom::Primary`].
+    pub fn read_from(mut self, policy: ReadFrom) -> Self {
+        self.config.read_from = policy;
+        self
+    }
+
+    /// Whether a replica's word that a key or field does not exist (nil, 0, an empty list) is checked at the primary before the
+    /// caller gets it. While a slot is migrated key by key, a replica of Redis says nil of keys that have left already, and a
+    /// replica that was given to another primary says nil until its first synchronisation; neither can be told from a key that
+    /// does not exist. Costs a second command for each such reply. Default: true.
+    pub fn check_missing_at_primary(mut self, check: bool) -> Self {
+        self.config.check_missing = check;
         self
     }
 

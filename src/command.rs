@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::config::read_from::ReadFrom;
 use crate::node::NodeAddr;
 use crate::protocol::body::Body;
 use crate::protocol::command_spec::{Access, BlockTimeout, Blocking, CommandSpec, Known, lookup, lookup_sub};
@@ -59,6 +60,7 @@ pub struct Command {
 struct Settings {
     target: Option<Target>,
     timeout: Option<Duration>,
+    read_from: Option<ReadFrom>,
     idempotent: bool,
 }
 
@@ -205,6 +207,14 @@ impl Command {
         self
     }
 
+    /// Which nodes may answer it, in place of the client's [`read_from`](crate::ClientBuilder::read_from). Of no effect on a
+    /// command that does more than read the keys of one slot.
+    #[must_use]
+    pub fn read_from(mut self, policy: ReadFrom) -> Self {
+        self.settings().read_from = Some(policy);
+        self
+    }
+
     /// Says that executing the command twice does no harm, so that the client may send it again when its connection
     /// died after the write. Read-only commands and those like `SET` are known to be so; scripts are not.
     #[must_use]
@@ -243,11 +253,23 @@ impl Command {
         self.settings.as_ref()?.timeout
     }
 
-    /// Whether it has a target or a time of its own. The link's clock is set for the client's time; the executor has one
+    pub(crate) fn own_read_from(&self) -> Option<&ReadFrom> {
+        self.settings.as_ref()?.read_from.as_ref()
+    }
+
+    /// Whether it only reads and never waits, so that a replica may answer it.
+    #[inline]
+    pub(crate) fn only_reads(&self) -> bool {
+        self.spec().is_some_and(|spec| spec.access == Access::Read && spec.blocking == Blocking::Never)
+    }
+
+    /// Whether it has a target, a policy or a time of its own. The link's clock is set for the client's time; the executor has one
     /// for shorter ones.
     #[inline]
     pub(crate) fn has_its_own_way(&self) -> bool {
-        self.settings.as_ref().is_some_and(|own| own.target.is_some() || own.timeout.is_some())
+        self.settings
+            .as_ref()
+            .is_some_and(|own| own.target.is_some() || own.timeout.is_some() || own.read_from.is_some())
     }
 
     /// The slot, if marked keys have settled it.

@@ -1,10 +1,12 @@
 //! [`Config`]: every setting with its default, as data. The builder and the URL fill it in.
 
+pub(crate) mod read_from;
 pub(crate) mod url;
 
 use std::fmt;
 use std::time::Duration;
 
+use crate::config::read_from::ReadFrom;
 use crate::node::NodeAddr;
 
 /// User and password. Neither is shown by `Debug`.
@@ -67,6 +69,9 @@ pub(crate) struct Config {
     /// The same for the client as a whole.
     pub(crate) client_budget: usize,
     pub(crate) overload: OverloadPolicy,
+    pub(crate) read_from: ReadFrom,
+    /// Whether a replica's word that there is no such key is checked at the primary.
+    pub(crate) check_missing: bool,
     /// The largest reply that is accepted, in bytes of memory.
     pub(crate) max_reply: usize,
 }
@@ -88,6 +93,8 @@ impl Default for Config {
             node_budget: 64 << 20,
             client_budget: 256 << 20,
             overload: OverloadPolicy::Wait,
+            read_from: ReadFrom::Primary,
+            check_missing: true,
             max_reply: 1 << 30,
         }
     }

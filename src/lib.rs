@@ -71,6 +71,7 @@ pub use bytes::Bytes;
 pub use builder::ClientBuilder;
 pub use client::{Client, Commands};
 pub use command::{Command, Target};
+pub use config::read_from::ReadFrom;
 pub use config::{OverloadPolicy, Protocol};
 
 pub use error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};

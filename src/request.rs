@@ -16,6 +16,7 @@ use crate::cluster::executor::{FirstAttempt, execute};
 use crate::cluster::job::Deadline;
 use crate::command::Command;
 use crate::command::draft::Draft;
+use crate::config::read_from::ReadFrom;
 use crate::connection::link::Pending;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::command_spec::{BlockTimeout, Blocking};
@@ -44,6 +45,7 @@ enum State<'a> {
     /// The usual path: one link, one reply, no allocation here.
     Sent {
         slot: Slot,
+        is_replica: bool,
         deadline: Deadline,
         pending: Pending,
     },
@@ -70,6 +72,11 @@ impl<'a, R> Request<'a, R> {
     /// Gives this request its own deadline; see [`Command::timeout`]. Of no effect once it was polled.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.changed(|command| command.timeout(timeout))
+    }
+
+    /// Says which nodes may answer it; see [`Command::read_from`]. Of no effect once it was polled.
+    pub fn read_from(self, policy: ReadFrom) -> Self {
+        self.changed(|command| command.read_from(policy))
     }
 
     /// Allows to send it again though it may have been executed; see [`Command::idempotent`]. Of no effect once it was
@@ -106,16 +113,17 @@ impl<R: FromValue> Future for Request<'_, R> {
                         return Poll::Ready(Err(error));
                     }
                 },
-                State::Sent { slot, deadline, pending } => {
+                State::Sent { slot, is_replica, deadline, pending } => {
                     let reply = ready!(Pin::new(&mut *pending).poll(cx));
                     match reply {
-                        Ok(value) if !matches!(value, Value::Error(_)) => {
+                        Ok(value) if is_final(&value, *is_replica && core.config.check_missing) => {
                             *state = State::Done;
                             return Poll::Ready(read(value, command));
                         }
                         reply => {
-                            let place = Place::Slot(*slot);
-                            let first = FirstAttempt { node: pending.node().clone(), place, reply };
+                            let (node, is_replica) = (pending.node().clone(), *is_replica);
+                            let place = if is_replica { Place::Read(*slot) } else { Place::Slot(*slot) };
+                            let first = FirstAttempt { node, place, is_replica, reply };
                             let deadline = *deadline;
                             *state = follow(core, command, Some(first), deadline);
                         }
@@ -134,6 +142,15 @@ impl<R: FromValue> Future for Request<'_, R> {
     }
 }
 
+/// Whether the caller gets this reply. What a replica says is missing may be checked.
+#[inline]
+fn is_final(reply: &Value, checks_missing: bool) -> bool {
+    match reply {
+        Value::Error(_) => false,
+        reply => !(checks_missing && reply.says_missing()),
+    }
+}
+
 /// Sends on the fast path if there is one, else hands over to the executor.
 fn start<'a>(core: &'a Core, command: &mut Command, waker: &Waker) -> Result<State<'a>> {
     if core.is_closed() {
@@ -145,12 +162,18 @@ fn start<'a>(core: &'a Core, command: &mut Command, waker: &Waker) -> Result<Sta
     };
     let limit = core.config.command_timeout;
     let routes = core.routes();
-    let link = routes.owner(slot).and_then(|pool| pool.link(pool.lane_of(slot)));
+    let owner = routes.owner(slot);
+    let (pool, is_replica) = match owner {
+        Some(_) if core.may_ask_replicas(command) => routes.reader_pool(slot, &core.config.read_from),
+        owner => (owner, false),
+    };
+    let link =
+        pool.and_then(|pool| pool.link(if is_replica { pool.lane_of_reads() } else { pool.lane_of(slot) }));
     let Some(link) = link.filter(|link| link.budget().try_take(command.body().wire_length())) else {
         return Ok(follow(core, command, None, Deadline::after(limit)));
     };
     match link.send(command, limit, waker) {
-        Ok((pending, at)) => Ok(State::Sent { slot, deadline: Deadline { at, limit }, pending }),
+        Ok((pending, at)) => Ok(State::Sent { slot, is_replica, deadline: Deadline { at, limit }, pending }),
         // The node is down for now: the executor asks for a refresh and tries until the deadline.
         Err(_) => Ok(follow(core, command, None, Deadline::after(limit))),
     }

@@ -10,12 +10,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::routes::Routes;
+use crate::command::Command;
 use crate::config::Config;
+use crate::config::read_from::ReadFrom;
 use crate::connection::budget::Bound;
 use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::pool::NodePool;
 use crate::error::{Redirect, RedirectKind};
 use crate::node::NodeAddr;
+use crate::routing::plan::Place;
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::topology::diff::failed_over;
@@ -134,6 +137,21 @@ impl Core {
     #[inline]
     pub(crate) fn routes(&self) -> Guard<Arc<Routes>> {
         self.routes.load()
+    }
+
+    /// `place`, or any node of its shard if `command` only reads and the policy for reads allows that.
+    #[inline]
+    pub(crate) fn place_of(&self, command: &Command, place: Place) -> Place {
+        match place {
+            Place::Slot(slot) if self.may_ask_replicas(command) => Place::Read(slot),
+            place => place,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn may_ask_replicas(&self, command: &Command) -> bool {
+        let policy = command.own_read_from().unwrap_or(&self.config.read_from);
+        *policy != ReadFrom::Primary && command.target().is_none() && command.only_reads()
     }
 
     fn topology(&self) -> MutexGuard<'_, Topology> {

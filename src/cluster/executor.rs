@@ -8,9 +8,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::cluster::attempt::{Attempt, attempt};
 use crate::cluster::core::Core;
 use crate::cluster::group::{Group, Member, group};
-use crate::cluster::job::{Aftermath, Deadline, Job, Unit};
+use crate::cluster::job::{Aftermath, Asked, Deadline, Job};
+use crate::cluster::unit::Unit;
 use crate::command::Command;
 use crate::connection::loss::Loss;
+use crate::connection::pool::NodePool;
 use crate::connection::unit::UnitReply;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
@@ -24,6 +26,8 @@ use crate::routing::plan::{Parts, Place, Plan, Shape, plan};
 pub(crate) struct FirstAttempt {
     pub(crate) node: NodeAddr,
     pub(crate) place: Place,
+    /// The node was asked as a replica.
+    pub(crate) is_replica: bool,
     pub(crate) reply: Result<Value, Loss>,
 }
 
@@ -36,17 +40,18 @@ pub(crate) async fn execute(
 ) -> Result<Value> {
     if let Some(first) = first {
         let mut job = Job::new(Unit::Command(command), first.place);
+        let asked = Asked { node: &first.node, is_replica: first.is_replica };
         let aftermath = match first.reply {
             Ok(value) => {
                 let mut reply = std::iter::once(value);
-                job.answered(&first.node, &mut reply, 1, false, core.config.max_redirects)
+                job.answered(asked, &mut reply, 1, false, &core.config)
             }
             Err(loss) => {
                 let sent = loss.written >= command.body().wire_length();
-                job.lost(&first.node, &loss, sent, deadline)
+                job.lost(asked, &loss, sent, deadline, &core.config)
             }
         };
-        settle(core, aftermath);
+        settle(core, &core.pool_at(&first.node), aftermath);
         let mut jobs = [job];
         run(core, &mut jobs, deadline).await;
         let [mut job] = jobs;
@@ -59,7 +64,7 @@ pub(crate) async fn execute(
 /// Executes commands side by side; each gets its own result, in order.
 pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Deadline) -> Vec<Result<Value>> {
     let (plain, specials) = plan_all(core, commands);
-    let mut jobs = weave(plain, &specials);
+    let mut jobs = weave(core, plain, &specials);
     run(core, &mut jobs, deadline).await;
     let mut whole = Vec::with_capacity(commands.len());
     let mut rest = jobs.as_mut_slice();
@@ -97,6 +102,7 @@ fn plan_all<'a>(core: &Core, commands: &'a [Command]) -> (Vec<Job<'a>>, Vec<Spec
     for (place, command) in commands.iter().enumerate() {
         let plan = match plan(command, routes.map()) {
             Ok(Plan::One(place)) => {
+                let place = core.place_of(command, place);
                 jobs.push(Job::new(Unit::Command(command), place));
                 continue;
             }
@@ -109,7 +115,7 @@ fn plan_all<'a>(core: &Core, commands: &'a [Command]) -> (Vec<Job<'a>>, Vec<Spec
 }
 
 /// Puts the jobs of each special command between those of the commands before and behind it.
-fn weave<'a>(plain: Vec<Job<'a>>, specials: &'a [Special<'a>]) -> Vec<Job<'a>> {
+fn weave<'a>(core: &Core, plain: Vec<Job<'a>>, specials: &'a [Special<'a>]) -> Vec<Job<'a>> {
     if specials.is_empty() {
         return plain;
     }
@@ -125,7 +131,8 @@ fn weave<'a>(plain: Vec<Job<'a>>, specials: &'a [Special<'a>]) -> Vec<Job<'a>> {
                 jobs.extend(places.iter().map(|place| Job::new(Unit::Command(command), place.clone())))
             }
             Ok(Shape::BySlot(cut)) => {
-                jobs.extend(cut.parts().map(|(slot, part)| Job::new(Unit::Part(part), Place::Slot(slot))))
+                let place = |slot| core.place_of(command, Place::Slot(slot));
+                jobs.extend(cut.parts().map(|(slot, part)| Job::new(Unit::Part(part), place(slot))))
             }
             Err(_) => {}
         }
@@ -143,7 +150,7 @@ pub(crate) async fn execute_transaction(
 ) -> Result<Value> {
     let slot = match &place {
         Place::Slot(slot) => Some(*slot),
-        Place::Node(_) | Place::Shard { .. } | Place::Any => None,
+        Place::Read(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => None,
     };
     let mut jobs = [Job::new(Unit::Transaction { commands, slot }, place)];
     run(core, &mut jobs, deadline).await;
@@ -280,21 +287,23 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
         let aftermath = match &loss {
             Some(loss) if values.len() < member.replies => {
                 values.by_ref().for_each(drop);
-                job.lost(group.node(), loss, loss.written >= member.end, deadline)
+                job.lost(group.asked(), loss, loss.written >= member.end, deadline, &core.config)
             }
-            Some(_) | None => {
-                job.answered(group.node(), &mut values, member.replies, of_one, core.config.max_redirects)
-            }
+            Some(_) | None => job.answered(group.asked(), &mut values, member.replies, of_one, &core.config),
         };
-        settle(core, aftermath);
+        settle(core, &group.pool, aftermath);
     }
 }
 
 #[inline]
-fn settle(core: &Core, aftermath: Aftermath) {
+fn settle(core: &Core, pool: &NodePool, aftermath: Aftermath) {
     match aftermath {
         Aftermath::Nothing => {}
         Aftermath::Refresh => core.signal.request(),
+        Aftermath::Avoid => {
+            pool.avoid();
+            core.signal.request();
+        }
         Aftermath::Followed(redirect) => core.redirected(&redirect),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::core::Core;
-use crate::cluster::job::Job;
+use crate::cluster::job::{Asked, Job};
 use crate::cluster::routes::Routes;
 use crate::connection::pool::NodePool;
 use crate::connection::unit::{Check, Piece};
@@ -61,8 +61,8 @@ impl<'a> Group<'a> {
         }
     }
 
-    pub(super) fn node(&self) -> &NodeAddr {
-        self.pool.node()
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { node: self.pool.node(), is_replica: self.lane == self.pool.lane_of_reads() }
     }
 
     /// In the order of their bytes and replies.
@@ -95,13 +95,20 @@ impl Pools<'_> {
         let pool = match (job.asked_at(), job.place()) {
             (Some(addr), _) | (None, Place::Node(addr)) => self.at(addr),
             (None, Place::Slot(slot)) => map.owner(*slot)?.get(),
+            (None, Place::Read(slot)) => {
+                let reader = self.routes.reader(*slot, job.read_from(&self.core.config))?;
+                if Some(reader) != map.owner(*slot) {
+                    return Some((reader.get(), self.get(reader.get())?.lane_of_reads()));
+                }
+                reader.get()
+            }
             (None, Place::Shard { primary, slot }) => {
                 self.routes.primary_at(primary).or_else(|| map.owner(*slot))?.get()
             }
             (None, Place::Any) => self.routes.any_primary()?.get(),
         };
         let lane = match job.place() {
-            Place::Slot(slot) => self.get(pool)?.lane_of(*slot),
+            Place::Slot(slot) | Place::Read(slot) => self.get(pool)?.lane_of(*slot),
             Place::Node(_) | Place::Shard { .. } | Place::Any => 0,
         };
         Some((pool, lane))
@@ -129,7 +136,7 @@ impl Pools<'_> {
 /// Counts the jobs of each link and then has the number of its group: a table and no sorting, because jobs of one link
 /// stay in their order.
 struct Links {
-    /// How many each node has.
+    /// How many each node has, the one for reads from replicas included.
     of_node: usize,
     links: Vec<LinkUse>,
 }
@@ -187,7 +194,7 @@ pub(super) fn group<'a>(
     let mut pools = Pools { core, routes: &routes, guests: Vec::new() };
     let mut groups = Vec::with_capacity(due.len().min(4));
     let mut tickets = Vec::with_capacity(due.len());
-    let mut links = Links::new(routes.pools().len(), core.config.links_per_node.max(1));
+    let mut links = Links::new(routes.pools().len(), core.config.links_per_node.max(1) + 1);
     for index in due {
         let Some(job) = jobs.get_mut(index) else { continue };
         if job.is_retry() {

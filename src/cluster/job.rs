@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::command::Command;
-use crate::command::cut::Part;
+use crate::cluster::unit::{Failure, Unit};
+use crate::config::Config;
+use crate::config::read_from::ReadFrom;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::connection::unit::Piece;
 use crate::error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 use crate::node::NodeAddr;
-use crate::protocol::server_error::{ErrorCode, ServerError};
+use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
-use crate::routing::plan::{Place, TRANSACTION};
+use crate::routing::plan::Place;
 use crate::routing::redirect::{Verdict, judge, kind_of, outcome_of};
 use crate::slot::Slot;
 
@@ -23,19 +24,6 @@ const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// Redirects that are followed without a pause; nodes that disagree need time, not more questions.
 const HOPS_AT_ONCE: u32 = 3;
-
-/// What is sent in one piece and judged as one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Unit<'a> {
-    Command(&'a Command),
-    /// What one slot gets of a command.
-    Part(Part<'a>),
-    /// `MULTI`, the commands, `EXEC`.
-    Transaction {
-        commands: &'a [Command],
-        slot: Option<Slot>,
-    },
-}
 
 /// The time that a request has, over all its attempts.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +51,15 @@ enum Trouble {
     Reply(ServerError),
     Loss(LossCause),
     NoOwner,
+    NoReplica,
+}
+
+/// Who was asked in an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'n> {
+    pub(crate) node: &'n NodeAddr,
+    /// On a link for reads from replicas.
+    pub(crate) is_replica: bool,
 }
 
 /// See the module's documentation.
@@ -114,131 +111,8 @@ pub(crate) enum Aftermath {
     Nothing,
     Refresh,
     Followed(Redirect),
-}
-
-impl<'a> Unit<'a> {
-    /// The parts on the wire; with `asking`, as the target of an `ASK` needs them: once before each command, once before
-    /// a whole transaction.
-    #[inline]
-    fn for_each_piece(self, asking: bool, mut add: impl FnMut(Piece<'a>)) {
-        if asking {
-            add(Piece::Asking);
-        }
-        match self {
-            Self::Command(command) => add(Piece::Command(command)),
-            Self::Part(part) => add(Piece::Part(part)),
-            Self::Transaction { commands, .. } => {
-                add(Piece::Multi);
-                commands.iter().map(Piece::Command).for_each(&mut add);
-                add(Piece::Exec);
-            }
-        }
-    }
-
-    fn name(&self) -> Cow<'static, str> {
-        match self {
-            Self::Command(command) => command.shared_name(),
-            Self::Part(part) => part.command().shared_name(),
-            Self::Transaction { .. } => Cow::Borrowed(TRANSACTION),
-        }
-    }
-
-    /// Whether the server may hold back the reply; then it needs a connection of its own.
-    #[inline]
-    fn blocks(&self) -> bool {
-        match self {
-            Self::Command(command) => command.blocks(),
-            Self::Part(part) => part.command().blocks(),
-            // Nothing blocks inside of MULTI.
-            Self::Transaction { .. } => false,
-        }
-    }
-
-    fn may_repeat(&self) -> bool {
-        match self {
-            Self::Command(command) => command.may_repeat(),
-            Self::Part(part) => part.command().may_repeat(),
-            Self::Transaction { commands, .. } => commands.iter().all(Command::may_repeat),
-        }
-    }
-
-    /// Whether it is a part that is answered by a list.
-    #[inline]
-    fn answers_a_list(&self) -> bool {
-        match self {
-            Self::Part(part) => part.answers_a_list(),
-            Self::Command(_) | Self::Transaction { .. } => false,
-        }
-    }
-
-    fn is_scripted(&self) -> bool {
-        match self {
-            Self::Command(command) => command.is_scripted(),
-            Self::Part(part) => part.command().is_scripted(),
-            // What EXEC refuses as a whole has not begun.
-            Self::Transaction { .. } => false,
-        }
-    }
-
-    /// The one reply that counts, of the next `count`, which are those to all pieces; `of_one` as in
-    /// [`UnitReply`](crate::connection::unit::UnitReply).
-    #[inline]
-    fn reply(
-        self,
-        replies: &mut impl Iterator<Item = Value>,
-        count: usize,
-        of_one: bool,
-    ) -> std::result::Result<Value, Failure> {
-        if let Self::Transaction { commands, .. } = self {
-            return reply_of_transaction(commands.len(), replies.take(count).collect());
-        }
-        // What comes before it is the answer to ASKING.
-        for _ in 1..count {
-            drop(replies.next());
-        }
-        match replies.next() {
-            Some(Value::Error(error)) => Err(Failure::Refused(error)),
-            Some(value) if !of_one && self.answers_a_list() => Ok(value.or_no_elements()),
-            Some(value) => Ok(value),
-            None => Err(Failure::Missing),
-        }
-    }
-}
-
-/// What the replies of a unit come to if they are no success.
-enum Failure {
-    /// Nothing of it was executed, as far as the code of the error says.
-    Refused(ServerError),
-    /// A transaction whose `MULTI` was refused and whose commands were not.
-    Undone(ServerError),
-    /// A transaction of which one command was refused and the others were executed, as Redis does with `WATCH`.
-    Torn(ServerError),
-    /// They are too few.
-    Missing,
-}
-
-/// The reply to `EXEC` is the last. The others are `+OK` and `+QUEUED`, unless they tell why `EXEC` refused.
-fn reply_of_transaction(commands: usize, mut replies: Vec<Value>) -> std::result::Result<Value, Failure> {
-    let last = replies.pop().ok_or(Failure::Missing)?;
-    let queued = replies.split_off(replies.len().checked_sub(commands).ok_or(Failure::Missing)?);
-    if let Some(Value::Error(error)) = replies.pop() {
-        // Without MULTI the server ran what followed one by one, or refused each for the same reason.
-        let all_refused = queued.iter().all(|reply| matches!(reply, Value::Error(_)));
-        return Err(if all_refused { Failure::Refused(error) } else { Failure::Undone(error) });
-    }
-    let cause = queued.into_iter().find_map(|reply| match reply {
-        Value::Error(cause) => Some(cause),
-        _accepted => None,
-    });
-    match (last, cause) {
-        (Value::Error(error), Some(cause)) if error.class() == ErrorCode::ExecAbort => {
-            Err(Failure::Refused(cause))
-        }
-        (Value::Error(error), _) => Err(Failure::Refused(error)),
-        // The replies are fewer than the commands, so they would go to the wrong ones.
-        (_replies, Some(cause)) => Err(Failure::Torn(cause)),
-        (replies, None) => Ok(replies),
-    }
+    /// The replica that was asked could not answer; a refresh may tell why.
+    Avoid,
 }
 
 impl<'a> Job<'a> {
@@ -299,23 +173,75 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The next `count` of `replies` are those to all pieces of an attempt at `node`.
+    /// The next `count` of `replies` are those to all pieces of an attempt.
     #[inline]
     pub(crate) fn answered(
         &mut self,
-        node: &NodeAddr,
+        asked: Asked<'_>,
         replies: &mut impl Iterator<Item = Value>,
         count: usize,
         of_one: bool,
-        limit: u32,
+        config: &Config,
     ) -> Aftermath {
         match self.unit.reply(replies, count, of_one) {
+            Ok(value) if asked.is_replica && config.check_missing && value.says_missing() => {
+                // It goes again, to the primary.
+                self.read_at_primary();
+                Aftermath::Nothing
+            }
             Ok(value) => {
                 self.result = Some(Ok(value));
                 Aftermath::Nothing
             }
-            Err(failure) => self.failed(node, failure, limit),
+            Err(Failure::Refused(error)) if asked.is_replica => {
+                self.refused_by_replica(asked.node, error, config)
+            }
+            Err(failure) => self.failed(asked.node, failure, config.max_redirects),
         }
+    }
+
+    /// From now on the primary answers it, if it is a read.
+    fn read_at_primary(&mut self) {
+        match self.place {
+            Place::Read(slot) => self.place = Place::Slot(slot),
+            Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => {}
+        }
+    }
+
+    fn refused_by_replica(&mut self, node: &NodeAddr, error: ServerError, config: &Config) -> Aftermath {
+        match judge(&error, node) {
+            // It is no replica of this slot (any more), or not ready. What it says of the slot's owner is no news for the map.
+            Verdict::Redirect { kind: RedirectKind::Moved, .. } | Verdict::Wait { .. } => {
+                self.turned_away(node, Trouble::Reply(error), config)
+            }
+            Verdict::Redirect { kind: RedirectKind::Ask, .. } | Verdict::Deliver => {
+                self.failed(node, Failure::Refused(error), config.max_redirects)
+            }
+        }
+    }
+
+    /// A replica could not answer: another node does.
+    fn turned_away(&mut self, node: &NodeAddr, trouble: Trouble, config: &Config) -> Aftermath {
+        let is_for_replicas = *self.read_from(config) == ReadFrom::Replica;
+        let history = self.history();
+        history.begin_attempt(node);
+        history.trouble = Some(trouble);
+        if is_for_replicas {
+            history.wait();
+        } else {
+            self.read_at_primary();
+        }
+        Aftermath::Avoid
+    }
+
+    /// The policy for it, if it only reads.
+    pub(crate) fn read_from<'c>(&'c self, config: &'c Config) -> &'c ReadFrom {
+        let own = match &self.unit {
+            Unit::Command(command) => command.own_read_from(),
+            Unit::Part(part) => part.command().own_read_from(),
+            Unit::Transaction { .. } => None,
+        };
+        own.unwrap_or(&config.read_from)
     }
 
     fn failed(&mut self, node: &NodeAddr, failure: Failure, limit: u32) -> Aftermath {
@@ -393,7 +319,7 @@ impl<'a> Job<'a> {
             RedirectKind::Moved => match self.place {
                 // The map is repointed, and the slot is looked up there.
                 Place::Slot(asked) if asked == slot => {}
-                Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => {
+                Place::Slot(_) | Place::Read(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => {
                     self.place = Place::Slot(slot)
                 }
             },
@@ -406,8 +332,19 @@ impl<'a> Job<'a> {
         Aftermath::Followed(redirect)
     }
 
-    /// The attempt at `node` ended without its replies. `sent` tells whether the whole unit had left.
-    pub(crate) fn lost(&mut self, node: &NodeAddr, loss: &Loss, sent: bool, deadline: Deadline) -> Aftermath {
+    /// The attempt ended without its replies. `sent` tells whether the whole unit had left.
+    pub(crate) fn lost(
+        &mut self,
+        asked: Asked<'_>,
+        loss: &Loss,
+        sent: bool,
+        deadline: Deadline,
+        config: &Config,
+    ) -> Aftermath {
+        if asked.is_replica && !matches!(loss.cause, LossCause::Expired) {
+            return self.turned_away(asked.node, Trouble::Loss(loss.cause.clone()), config);
+        }
+        let node = asked.node;
         let history = self.history.get_or_insert_default();
         history.begin_attempt(node);
         history.maybe_executed |= sent;
@@ -436,8 +373,12 @@ impl<'a> Job<'a> {
 
     /// There is nobody to send to.
     pub(crate) fn has_no_owner(&mut self) {
+        let trouble = match self.place {
+            Place::Read(_) => Trouble::NoReplica,
+            Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => Trouble::NoOwner,
+        };
         let history = self.history();
-        history.trouble = Some(Trouble::NoOwner);
+        history.trouble = Some(trouble);
         history.wait();
     }
 
@@ -452,6 +393,12 @@ impl<'a> Job<'a> {
             Some(Trouble::NoOwner) => (
                 ErrorKind::Unavailable,
                 format!("no node serves the slot, for {limit:?} now; is it assigned (CLUSTER SLOTS)?"),
+            ),
+            Some(Trouble::NoReplica) => (
+                ErrorKind::Unavailable,
+                format!(
+                    "no replica of the slot could be used for {limit:?}, and the policy is to read from replicas only"
+                ),
             ),
             Some(Trouble::Loss(cause @ LossCause::Connect(error))) => {
                 (kind_of_loss(cause), format!("the node could not be reached for {limit:?}: {error}"))
@@ -487,7 +434,7 @@ impl<'a> Job<'a> {
 
     fn slot(&self) -> Option<Slot> {
         match (&self.unit, &self.place) {
-            (_, Place::Slot(slot)) => Some(*slot),
+            (_, Place::Slot(slot) | Place::Read(slot)) => Some(*slot),
             (Unit::Command(command), Place::Node(_) | Place::Shard { .. } | Place::Any) => {
                 command.marked_slot()
             }

@@ -8,3 +8,4 @@ mod group;
 pub(crate) mod job;
 mod refresher;
 pub(crate) mod routes;
+mod unit;

@@ -1,29 +1,37 @@
 //! [`Routes`]: the slot map and the pools of its nodes, swapped together as one snapshot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::config::read_from::ReadFrom;
 use crate::connection::pool::NodePool;
 use crate::node::NodeAddr;
+use crate::routing::read_policy::{Candidate, choose};
 use crate::slot::Slot;
-use crate::topology::slot_map::{NodeIndex, Role, SlotMap};
+use crate::topology::slot_map::{Health, NodeIndex, Role, SlotMap};
 
 /// One consistent picture: the pool at a place belongs to the node at the same place of the map.
 #[derive(Debug)]
 pub(crate) struct Routes {
     map: Arc<SlotMap>,
     pools: Vec<Arc<NodePool>>,
+    /// Of reads that may go to several nodes.
+    turn: AtomicUsize,
 }
+
+/// One of so many reads from the nearest node goes to another.
+const EXPLORE: usize = 64;
 
 impl Routes {
     /// Pairs each node of `map` with the pool that `pool_of` gives for it.
     pub(crate) fn new(map: SlotMap, mut pool_of: impl FnMut(&NodeAddr) -> Arc<NodePool>) -> Self {
         let pools = map.nodes().iter().map(|node| pool_of(&node.addr)).collect();
-        Self { map: Arc::new(map), pools }
+        Self { map: Arc::new(map), pools, turn: AtomicUsize::new(0) }
     }
 
     /// No nodes at all.
     pub(crate) fn empty() -> Self {
-        Self { map: Arc::new(SlotMap::empty(0)), pools: Vec::new() }
+        Self { map: Arc::new(SlotMap::empty(0)), pools: Vec::new(), turn: AtomicUsize::new(0) }
     }
 
     pub(crate) fn map(&self) -> &Arc<SlotMap> {
@@ -56,6 +64,32 @@ impl Routes {
     pub(crate) fn primary_at(&self, addr: &NodeAddr) -> Option<NodeIndex> {
         let index = self.map.index_of(addr)?;
         self.map.node(index).is_some_and(|node| node.role == Role::Primary).then_some(index)
+    }
+
+    /// The place of the node that answers a read of `slot`; `None` if there is none for now.
+    pub(crate) fn reader(&self, slot: Slot, policy: &ReadFrom) -> Option<NodeIndex> {
+        let owner = self.map.owner(slot)?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        // Now and then all are taken for equal: one that has become faster would not be noticed else.
+        let is_measured = *policy == ReadFrom::Nearest && !turn.is_multiple_of(EXPLORE);
+        let shard = self.map.shard_at(owner);
+        let candidates = shard.clone().filter_map(|index| {
+            let (node, pool) = (self.map.node(index)?, self.pool(index)?);
+            let is_primary = index == owner;
+            Some(Candidate {
+                is_primary,
+                is_usable: node.health == Health::Online && !pool.is_avoided(),
+                is_in_zone: matches!(policy, ReadFrom::Zone(zone) if node.zone.as_ref() == Some(zone)),
+                cost: if is_measured { pool.cost(!is_primary) } else { 0 },
+            })
+        });
+        shard.clone().nth(choose(policy, candidates, turn)?)
+    }
+
+    /// The pool of that node, and whether it is a replica.
+    pub(crate) fn reader_pool(&self, slot: Slot, policy: &ReadFrom) -> (Option<&Arc<NodePool>>, bool) {
+        let reader = self.reader(slot, policy);
+        (reader.and_then(|reader| self.pool(reader)), reader != self.map.owner(slot))
     }
 
     /// The place of a primary at random.

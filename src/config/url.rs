@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use crate::config::read_from::ReadFrom;
 use crate::config::{Config, Credentials, Protocol};
 use crate::error::Error;
 use crate::node::{NodeAddr, bare_host, split_host_port};
@@ -135,10 +136,17 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Error> {
                 }
             };
         }
+        "read_from" => {
+            config.read_from = ReadFrom::parse(value).ok_or_else(|| {
+                Error::config(format!(
+                    "read_from={value}: expected primary, replica, prefer_replica, nearest or zone:NAME"
+                ))
+            })?;
+        }
         other => {
             return Err(Error::config(format!(
                 "unknown option \"{other}\" in the URL; known are client_name, command_timeout, \
-                 connect_timeout, refresh_interval, max_redirects, links_per_node and protocol"
+                 connect_timeout, refresh_interval, max_redirects, links_per_node, protocol and read_from"
             )));
         }
     }
@@ -179,6 +187,7 @@ fn duration(name: &str, value: &str) -> Result<Duration, Error> {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::read_from::ReadFrom;
     use std::time::Duration;
 
     use super::parse;
@@ -188,7 +197,7 @@ mod tests {
     fn a_url_may_name_several_seeds_a_user_and_options() {
         let config = parse(
             "redis://ann:p%40ss@127.0.0.1:7000,node-2,[::1]:7002,[::1]?client_name=loader&command_timeout=2s\
-             &connect_timeout=250ms&max_redirects=3&links_per_node=2&protocol=resp2",
+             &connect_timeout=250ms&max_redirects=3&links_per_node=2&protocol=resp2&read_from=zone:eu-1a",
         )
         .unwrap();
         let seeds: Vec<String> = config.seeds.iter().map(ToString::to_string).collect();
@@ -199,7 +208,7 @@ mod tests {
         assert_eq!(config.command_timeout, Duration::from_secs(2));
         assert_eq!(config.connect_timeout, Duration::from_millis(250));
         assert_eq!((config.max_redirects, config.links_per_node), (3, 2));
-        assert_eq!(config.protocol, Protocol::Resp2);
+        assert_eq!((config.protocol, config.read_from), (Protocol::Resp2, ReadFrom::zone("eu-1a")));
     }
 
     #[test]
@@ -231,6 +240,10 @@ mod tests {
             ("redis://a?max_redirects=many", "max_redirects=many: expected a whole number"),
             ("redis://a?links_per_node=0", "links_per_node=0: at least one link is needed"),
             ("redis://a?protocol=4", "protocol=4: expected auto, resp3 or resp2"),
+            (
+                "redis://a?read_from=slave",
+                "read_from=slave: expected primary, replica, prefer_replica, nearest or zone:NAME",
+            ),
             (
                 "redis://a?client_name=two%20words",
                 "client name \"two words\": servers take printable ASCII without spaces only",

@@ -25,8 +25,35 @@ pub(super) struct Connection {
     pub(super) incoming: BytesMut,
 }
 
-/// Greets the server. An error of the optional parts is none; one of `HELLO` or `AUTH` is.
-pub(super) async fn greet(stream: Box<dyn Transport>, config: &Config) -> Result<Connection, ConnectError> {
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// Any command, of which a replica refuses those for slots.
+    Commands,
+    /// Reads that a replica answers too (`READONLY`). A connection of its own, because a primary that becomes a replica must
+    /// not answer reads that are meant for the primary.
+    ReplicaReads,
+}
+
+/// Greets the server. An error of the optional parts is none; one of `HELLO`, `AUTH` or `READONLY` is.
+pub(super) async fn greet(
+    stream: Box<dyn Transport>,
+    config: &Config,
+    purpose: Purpose,
+) -> Result<Connection, ConnectError> {
+    let mut connection = greet_by_name(stream, config).await?;
+    match purpose {
+        Purpose::Commands => Ok(connection),
+        Purpose::ReplicaReads => {
+            match connection.exchange(&[Command::new("READONLY")]).await?.into_iter().next() {
+                Some(Value::Error(error)) => Err(ConnectError::Refused(error)),
+                Some(_) | None => Ok(connection),
+            }
+        }
+    }
+}
+
+async fn greet_by_name(stream: Box<dyn Transport>, config: &Config) -> Result<Connection, ConnectError> {
     let mut connection =
         Connection { stream, decoder: Decoder::new(config.max_reply), incoming: BytesMut::new() };
     if config.protocol == Protocol::Auto {

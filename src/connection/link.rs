@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::command::Command;
 use crate::connection::budget::Budget;
+use crate::connection::handshake::Purpose;
 use crate::connection::link_context::LinkContext;
 use crate::connection::link_task;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
@@ -35,9 +36,9 @@ pub(crate) struct Refusal(pub(crate) LossCause);
 impl Link {
     /// A link that connects when the first command comes and reconnects as often as needed. Must be called within a
     /// tokio runtime.
-    pub(crate) fn lazy(node: NodeAddr, budget: Budget, context: Arc<LinkContext>) -> Self {
+    pub(crate) fn lazy(node: NodeAddr, budget: Budget, context: Arc<LinkContext>, purpose: Purpose) -> Self {
         let shared = Arc::new(LinkShared::new(node, budget));
-        let task = tokio::spawn(link_task::serve(Arc::clone(&shared), context));
+        let task = tokio::spawn(link_task::serve(Arc::clone(&shared), context, purpose));
         Self { shared, task }
     }
 
@@ -48,7 +49,7 @@ impl Link {
         budget: Budget,
         context: Arc<LinkContext>,
     ) -> Result<Self, ConnectError> {
-        let connection = link_task::open(&node, &context).await?;
+        let connection = link_task::open(&node, &context, Purpose::Commands).await?;
         let shared = Arc::new(LinkShared::new(node, budget));
         let task = tokio::spawn(link_task::serve_once(Arc::clone(&shared), connection, context));
         Ok(Self { shared, task })
@@ -56,6 +57,15 @@ impl Link {
 
     pub(crate) fn budget(&self) -> &Budget {
         &self.shared.budget
+    }
+
+    /// What a command here is expected to take: the measured time, for each that waits and this one. 0: not measured.
+    pub(crate) fn cost(&self) -> u64 {
+        let waiting = {
+            let queue = self.shared.lock();
+            queue.outgoing.len() + queue.unanswered
+        };
+        self.shared.pace.nanos().saturating_mul(1 + waiting as u64)
     }
 
     /// Whether nothing is queued or in flight.

@@ -1,17 +1,25 @@
 //! [`NodePool`]: the connections to one node.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::connection::budget::{Bound, Budget};
+use crate::connection::handshake::Purpose;
 use crate::connection::link::Link;
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::node::NodeAddr;
 use crate::slot::Slot;
+
+/// How long reads go elsewhere after a node could not answer one. Most of what is behind that (a first synchronisation, a node
+/// that hangs) takes longer, and costs one read for each such time.
+const AVOID: Duration = Duration::from_secs(1);
 
 /// A few links that all callers share, and exclusive connections for those whose reply may take long.
 ///
@@ -25,6 +33,11 @@ pub(crate) struct NodePool {
     /// Made when it is used: it holds room for all its connections from the start, and most nodes of a large cluster
     /// are never sent a blocking command.
     exclusive: OnceLock<Pool<ExclusiveLinks>>,
+    /// The link for reads that a replica answers. Made when it is used; `None` if the pool was retired before.
+    reader: OnceLock<Option<Link>>,
+    /// Until when no read is sent here that another node can answer: milliseconds since `born`.
+    avoided_until: AtomicU64,
+    born: Instant,
     severed: watch::Sender<bool>,
 }
 
@@ -54,7 +67,7 @@ impl NodePool {
         let config = &context.config;
         let budget = Budget::new(config.node_budget, client_bound);
         let links = (0..config.links_per_node.max(1))
-            .map(|_| Link::lazy(node.clone(), budget.clone(), Arc::clone(context)))
+            .map(|_| Link::lazy(node.clone(), budget.clone(), Arc::clone(context), Purpose::Commands))
             .collect();
         Self {
             node: node.clone(),
@@ -62,6 +75,9 @@ impl NodePool {
             budget,
             context: Arc::clone(context),
             exclusive: OnceLock::new(),
+            reader: OnceLock::new(),
+            avoided_until: AtomicU64::new(0),
+            born: Instant::now(),
             severed: watch::Sender::new(false),
         }
     }
@@ -99,9 +115,49 @@ impl NodePool {
         }
     }
 
+    /// Behind those of [`NodePool::lane_of`]: the link for reads that a replica answers.
+    #[inline]
+    pub(crate) fn lane_of_reads(&self) -> usize {
+        self.links.len()
+    }
+
     #[inline]
     pub(crate) fn link(&self, lane: usize) -> Option<&Link> {
-        self.links.get(lane)
+        match self.links.get(lane) {
+            None if lane == self.lane_of_reads() => self.reader(),
+            link => link,
+        }
+    }
+
+    /// Must be called within a tokio runtime.
+    fn reader(&self) -> Option<&Link> {
+        let lazy = || {
+            let (node, context) = (self.node.clone(), Arc::clone(&self.context));
+            Some(Link::lazy(node, self.budget.clone(), context, Purpose::ReplicaReads))
+        };
+        self.reader.get_or_init(lazy).as_ref()
+    }
+
+    /// All links that were made.
+    fn made_links(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().chain(self.reader.get().and_then(Option::as_ref))
+    }
+
+    /// What a read here is expected to take, in no particular unit.
+    pub(crate) fn cost(&self, at_replica: bool) -> u64 {
+        let link = if at_replica { self.reader.get().and_then(Option::as_ref) } else { self.any_link() };
+        link.map_or(0, Link::cost)
+    }
+
+    /// Sends reads elsewhere for a while: this node could not answer one.
+    pub(crate) fn avoid(&self) {
+        let until = self.born.elapsed() + AVOID;
+        self.avoided_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_avoided(&self) -> bool {
+        let until = self.avoided_until.load(Ordering::Relaxed);
+        until > 0 && self.born.elapsed() < Duration::from_millis(until)
     }
 
     /// The link for commands without a slot.
@@ -124,14 +180,16 @@ impl NodePool {
 
     /// Takes no further command; what is under way is still answered while the pool lives.
     pub(crate) fn retire(&self) {
-        self.links.iter().for_each(Link::refuse_new);
+        self.reader.get_or_init(|| None);
+        self.made_links().for_each(Link::refuse_new);
         // Made for that if need be: who asks for an exclusive connection later must be refused as well.
         self.exclusive_links().close();
     }
 
     /// Closes the connections now, those that callers hold included.
     pub(crate) fn sever(&self) {
-        self.links.iter().for_each(Link::sever);
+        self.reader.get_or_init(|| None);
+        self.made_links().for_each(Link::sever);
         self.exclusive_links().close();
         self.severed.send_replace(true);
     }
@@ -148,7 +206,7 @@ impl NodePool {
             let status = pool.status();
             status.available >= status.size
         };
-        self.links.iter().all(Link::is_idle) && self.exclusive.get().is_none_or(none_is_held)
+        self.made_links().all(Link::is_idle) && self.exclusive.get().is_none_or(none_is_held)
     }
 }
 

@@ -1,7 +1,9 @@
 //! [`Queue`]: where callers and the task of a link meet. One short critical section for each command.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,7 +18,26 @@ use crate::node::NodeAddr;
 pub(super) struct LinkShared {
     pub(super) node: NodeAddr,
     pub(super) budget: Budget,
+    pub(super) pace: Pace,
     queue: Mutex<Queue>,
+}
+
+/// How long a node takes to answer, smoothed: each measurement counts for an eighth. Nanoseconds; 0: never measured.
+#[derive(Debug, Default)]
+pub(super) struct Pace(AtomicU64);
+
+impl Pace {
+    pub(super) fn add(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let so_far = self.0.load(Ordering::Relaxed);
+        let smoothed = if so_far == 0 { took } else { so_far - so_far / 8 + took / 8 };
+        // Only the task of the link writes it.
+        self.0.store(smoothed, Ordering::Relaxed);
+    }
+
+    pub(super) fn nanos(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +71,7 @@ pub(super) enum QueueState {
 
 impl LinkShared {
     pub(super) fn new(node: NodeAddr, budget: Budget) -> Self {
-        Self { node, budget, queue: Mutex::default() }
+        Self { node, budget, pace: Pace::default(), queue: Mutex::default() }
     }
 
     /// Refuses everything from now on and fails what is queued, as unsent.

@@ -68,6 +68,24 @@ impl Value {
         }
     }
 
+    /// Whether a key, field or element that does not exist can be answered so.
+    pub(crate) fn says_missing(&self) -> bool {
+        match self {
+            Self::Nil | Self::Int(-2..=0) => true,
+            Self::Simple(text) => text == "none",
+            Self::Array(list) | Self::Set(list) => list.is_empty() || list.iter().any(Self::says_missing),
+            Self::Map(pairs) => pairs.is_empty(),
+            Self::Int(_)
+            | Self::Double(_)
+            | Self::Bool(_)
+            | Self::Bulk(_)
+            | Self::BigNumber(_)
+            | Self::Verbatim { .. }
+            | Self::Push(_)
+            | Self::Error(_) => false,
+        }
+    }
+
     /// What this value is, for people.
     pub(crate) fn kind(&self) -> ValueKind {
         match self {

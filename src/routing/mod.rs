@@ -3,4 +3,5 @@
 
 pub(crate) mod gather;
 pub(crate) mod plan;
+pub(crate) mod read_policy;
 pub(crate) mod redirect;

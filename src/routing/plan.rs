@@ -17,6 +17,8 @@ pub(crate) const TRANSACTION: &str = "MULTI/EXEC";
 pub(crate) enum Place {
     /// The primary of this slot.
     Slot(Slot),
+    /// A node of the shard that serves this slot, as the policy for reads says.
+    Read(Slot),
     /// This node.
     Node(NodeAddr),
     /// This primary; should it stop being one, whoever serves this slot of its shard then.
@@ -206,7 +208,7 @@ fn fan_out<'a>(places: Vec<Place>, policy: ResponsePolicy) -> Plan<'a> {
         .iter()
         .filter_map(|place| match place {
             Place::Node(addr) | Place::Shard { primary: addr, .. } => Some(addr.clone()),
-            Place::Slot(_) | Place::Any => None,
+            Place::Slot(_) | Place::Read(_) | Place::Any => None,
         })
         .collect();
     Plan::Parts(Box::new(Parts { shape: Shape::Copies(places), merge: Merge::by_policy(policy, nodes) }))

@@ -200,6 +200,12 @@ impl SlotMap {
         self.shards.by_primary.contains_key(&index)
     }
 
+    /// The primary at `index` and its replicas, the primary first.
+    pub(crate) fn shard_at(&self, index: NodeIndex) -> impl Iterator<Item = NodeIndex> + Clone {
+        let replicas = self.shards.of(index).map_or(&[][..], |shard| &shard.replicas);
+        std::iter::once(index).chain(replicas.iter().copied())
+    }
+
     pub(crate) fn is_replica_of(&self, replica: &NodeAddr, primary: &NodeAddr) -> bool {
         let (Some(replica), Some(primary)) = (self.index_of(replica), self.index_of(primary)) else {
             return false;

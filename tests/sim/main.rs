@@ -21,6 +21,7 @@ mod ledger;
 mod outcomes;
 mod pooling;
 mod redirects;
+mod replica_reads;
 mod resharding;
 mod scenarios;
 mod schedules;

@@ -1,0 +1,419 @@
+//! [`Conversation`]: one connection from its handshake to its end: writes, reads, and answers in order.
+//!
+//! It never waits for a write before it reads, so a full socket cannot deadlock a large pipeline, and it writes what
+//! all runnable callers have enqueued in one system call: before a write it goes once to the back of the run queue. Going
+//! there twice makes no larger batches, and not at all makes a command on two workers cost twice as much
+//! (`benches/README.md`).
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::config::read_from::ReadFrom;
+use crate::connection::handshake::{Connection, Purpose};
+use crate::connection::link_context::LinkContext;
+use crate::connection::loss::LossCause;
+use crate::connection::outgoing::{Answered, Entry, Outgoing, expire, first_deadline};
+use crate::connection::queue::LinkShared;
+use crate::connection::waiters::Answers;
+use crate::protocol::value::Value;
+
+/// How much room a read has at least, unless a large string is read to its end.
+const READ: usize = 16 << 10;
+
+/// Parts that one system call writes.
+const SLICES: usize = 32;
+
+/// See the module's documentation.
+pub(super) struct Conversation<'a> {
+    shared: &'a LinkShared,
+    context: &'a LinkContext,
+    connection: Connection,
+    /// Taken from the queue, not wholly written.
+    writing: Outgoing,
+    /// Written, not answered.
+    in_flight: VecDeque<Entry>,
+    /// Read, not handed over.
+    answers: Answers,
+    /// Has gone to the back of the run queue since something was enqueued.
+    has_yielded: bool,
+    /// On several threads, a turn at the back of the run queue wakes another worker: a third of what a lone command
+    /// takes. On one it costs next to nothing, and the end of a connection is seen more often before a write.
+    a_turn_is_dear: bool,
+    /// How many units were taken the last time.
+    last_batch: usize,
+    clock: Option<Clock>,
+    /// A caller has asked to look at the clock.
+    clock_wanted: bool,
+    /// What is told to the callers that are left at the end; the task may be stopped at any time.
+    cause: LossCause,
+}
+
+/// Looks after deadlines and silence. It is set only while something is under way, and its time is not moved by
+/// each command: one timer a link, and nothing to pay for a command that is answered in time.
+pub(super) struct Clock {
+    timer: Pin<Box<Sleep>>,
+    is_set: bool,
+    /// A byte was received since the last look.
+    heard: bool,
+    /// Since when nothing was received although something was under way.
+    silent_since: Option<Instant>,
+    /// Waits for a silent node as long as a command has time. Another node can answer a read from a replica.
+    is_patient: bool,
+    /// When the oldest bytes left that were not answered yet, if that is measured.
+    sent: Option<Instant>,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(
+        shared: &'a LinkShared,
+        context: &'a LinkContext,
+        connection: Connection,
+        clock: Option<Clock>,
+    ) -> Self {
+        Self {
+            shared,
+            context,
+            connection,
+            writing: Outgoing::default(),
+            in_flight: VecDeque::new(),
+            answers: Answers::default(),
+            has_yielded: false,
+            a_turn_is_dear: Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread,
+            last_batch: 0,
+            clock,
+            clock_wanted: false,
+            cause: LossCause::Retired,
+        }
+    }
+
+    /// Serves until the connection ends, and tells why.
+    pub(super) async fn run(mut self) -> LossCause {
+        self.cause = poll_fn(|cx| self.poll(cx)).await;
+        self.cause.clone()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LossCause> {
+        let mut freed = 0;
+        let ended = self.poll_parts(cx, &mut freed);
+        self.shared.deliver(&mut self.answers);
+        if freed > 0 {
+            self.shared.budget.give_back(freed);
+        }
+        ended
+    }
+
+    fn poll_parts(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Poll<LossCause> {
+        loop {
+            if let Err(cause) = self.read(cx, freed) {
+                return Poll::Ready(cause);
+            }
+            if let Err(cause) = self.look_at_the_clock(cx, freed) {
+                return Poll::Ready(cause);
+            }
+            if self.writing.is_empty() {
+                if !self.take(cx, freed) {
+                    return Poll::Pending;
+                }
+            } else {
+                // The socket was full: who has given up meanwhile is not written.
+                self.cut_abandoned(freed);
+            }
+            match self.write(cx) {
+                // The clock starts with the first write, and the replies may be there already.
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Err(cause) = self.look_at_the_clock(cx, freed) {
+                        return Poll::Ready(cause);
+                    }
+                    if !self.rest_while_the_socket_is_full(cx, freed) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(cause) => {
+                    // Replies that arrived before the end are still replies; what the read says of the end is not news.
+                    drop(self.read(cx, freed));
+                    return Poll::Ready(cause);
+                }
+            }
+        }
+    }
+
+    /// Reads what there is and answers the callers. Ends with the read interest registered.
+    fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
+        loop {
+            let Connection { stream, decoder, incoming } = &mut self.connection;
+            let received = match pin!(stream.read_buf(&mut decoder.room(incoming, READ))).poll(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(received)) => received,
+                Poll::Ready(Err(error)) => return Err(LossCause::Io(Arc::new(error))),
+            };
+            if received == 0 {
+                return Err(LossCause::ClosedByPeer);
+            }
+            if let Some(clock) = &mut self.clock {
+                clock.heard = true;
+                if let Some(sent) = clock.sent.take() {
+                    self.shared.pace.add(sent.elapsed());
+                }
+            }
+            let mut at = 0;
+            loop {
+                let is_written = !self.in_flight.is_empty();
+                let asked = self.in_flight.front_mut().or_else(|| self.writing.begun());
+                let reply = match &asked {
+                    Some(entry) if entry.wants_lists_of_one() => decoder.next_of_one(incoming, &mut at),
+                    Some(_) | None => decoder.next(incoming, &mut at),
+                };
+                let Some(value) = reply.map_err(LossCause::NotResp)? else { break };
+                if matches!(value, Value::Push(_)) {
+                    continue;
+                }
+                let Some(entry) = asked.filter(|entry| !is_queued(&value) || entry.may_be_queued()) else {
+                    return Err(match value {
+                        Value::Error(error) => LossCause::Farewell(error),
+                        _a_reply_to_nothing => LossCause::Unexpected,
+                    });
+                };
+                if self.clock.is_none() && entry.awaits_its_last() {
+                    // An exclusive connection is free for the next caller as soon as this one has its reply.
+                    self.shared.lock().unanswered = 0;
+                }
+                match entry.answer(value, &mut self.answers) {
+                    Answered::InPart => {}
+                    Answered::Wholly if is_written => {
+                        *freed += entry.length();
+                        self.in_flight.pop_front();
+                    }
+                    Answered::Wholly | Answered::OutOfStep => return Err(LossCause::Unexpected),
+                }
+            }
+            incoming.advance(at);
+            self.shared.deliver(&mut self.answers);
+        }
+    }
+
+    /// Takes what is queued, after one turn at the back of the run queue. False: nothing to do for now. True without
+    /// anything taken: something else is to be looked at.
+    fn take(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
+        let mut queue = self.shared.lock();
+        queue.unanswered = self.in_flight.len();
+        if std::mem::take(&mut queue.abandoned) {
+            *freed += queue.cut_abandoned();
+        }
+        if std::mem::take(&mut queue.clock_wanted) {
+            self.clock_wanted = true;
+            return true;
+        }
+        if queue.outgoing.is_empty() {
+            queue.sleeper = Some(cx.waker().clone());
+            self.has_yielded = false;
+            return false;
+        }
+        // A caller that sends one command after the other has nobody to wait for.
+        let is_alone = self.in_flight.is_empty() && self.last_batch == 1 && queue.outgoing.len() == 1;
+        let goes_at_once = self.has_yielded || (is_alone && self.a_turn_is_dear);
+        if !goes_at_once {
+            self.has_yielded = true;
+            drop(queue);
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        self.has_yielded = false;
+        queue.take(&mut self.writing);
+        self.last_batch = self.writing.len();
+        queue.unanswered += 1;
+        true
+    }
+
+    /// Writes until nothing is left (true) or the socket is full.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, LossCause> {
+        while !self.writing.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.writing.slices(&mut slices);
+            let stream = Pin::new(&mut self.connection.stream);
+            let written = match slices.get(..filled) {
+                Some([single]) => stream.poll_write(cx, single),
+                Some(several) => stream.poll_write_vectored(cx, several),
+                None => return Ok(true),
+            };
+            match written {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(0)) => {
+                    return Err(LossCause::Io(Arc::new(io::Error::from(io::ErrorKind::WriteZero))));
+                }
+                Poll::Ready(Ok(count)) => {
+                    let in_flight = &mut self.in_flight;
+                    self.writing.advance(count, |entry| in_flight.push_back(entry));
+                    if self.context.config.read_from == ReadFrom::Nearest
+                        && let Some(clock) = &mut self.clock
+                    {
+                        clock.sent.get_or_insert_with(Instant::now);
+                    }
+                }
+                Poll::Ready(Err(error)) => return Err(LossCause::Io(Arc::new(error))),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes back what callers have given up meanwhile. True: there may be something else to do now.
+    fn rest_while_the_socket_is_full(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
+        let cut = self.cut_abandoned(freed);
+        let mut queue = self.shared.lock();
+        self.clock_wanted |= std::mem::take(&mut queue.clock_wanted);
+        // Wakes for new commands are of no use now, but those of callers that give up are.
+        queue.sleeper = Some(cx.waker().clone());
+        // One may have given up in between, and woken nobody.
+        let again = queue.abandoned;
+        drop(queue);
+        again || self.clock_wanted || (cut && self.writing.is_empty())
+    }
+
+    /// Cuts out what nobody waits for any more and was not written; true if a caller has given up.
+    fn cut_abandoned(&mut self, freed: &mut usize) -> bool {
+        let mut queue = self.shared.lock();
+        if !std::mem::take(&mut queue.abandoned) {
+            return false;
+        }
+        *freed += queue.cut_abandoned();
+        *freed += self.writing.cut_abandoned(&mut queue.waiters);
+        true
+    }
+
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
+        if self.clock.is_none() {
+            self.clock_wanted = false;
+            return Ok(());
+        }
+        loop {
+            self.set_the_clock();
+            let Some(clock) = &mut self.clock else { return Ok(()) };
+            let has_rung = clock.is_set && clock.timer.as_mut().poll(cx).is_ready();
+            let is_wanted = std::mem::take(&mut self.clock_wanted);
+            if !has_rung && !is_wanted {
+                return Ok(());
+            }
+            self.strike(has_rung, freed)?;
+        }
+    }
+
+    /// Sets the timer if something is under way and it is not set.
+    fn set_the_clock(&mut self) {
+        let Some(clock) = &mut self.clock else { return };
+        if clock.is_set {
+            return;
+        }
+        if self.in_flight.is_empty() && self.writing.is_empty() {
+            clock.silent_since = None;
+            return;
+        }
+        let config = &self.context.config;
+        let now = Instant::now();
+        // Commands that come later have their full time from now on, so this is early enough for them as well.
+        let look = now + (config.silence / 2).min(config.command_timeout);
+        let queued = self.shared.lock().outgoing.first_deadline();
+        let under_way = [first_deadline(&self.in_flight), self.writing.first_deadline()];
+        let first = under_way.into_iter().chain([queued]).flatten().min();
+        clock.silent_since.get_or_insert(now);
+        clock.heard = false;
+        clock.timer.as_mut().reset(first.map_or(look, |first| first.min(look)));
+        clock.is_set = true;
+    }
+
+    /// Fails what is overdue, and judges the silence.
+    fn strike(&mut self, has_rung: bool, freed: &mut usize) -> Result<(), LossCause> {
+        let now = Instant::now();
+        expire(&mut self.in_flight, now, Entry::length, &mut self.answers);
+        {
+            let mut queue = self.shared.lock();
+            if self.writing.expire(now, &mut self.answers) {
+                *freed += self.writing.cut_abandoned(&mut queue.waiters);
+            }
+            if queue.outgoing.expire(now, &mut self.answers) {
+                *freed += queue.cut_abandoned();
+            }
+        }
+        let Some(clock) = self.clock.as_mut().filter(|_| has_rung) else { return Ok(()) };
+        clock.is_set = false;
+        let is_idle = self.in_flight.is_empty() && self.writing.is_empty();
+        if clock.heard || is_idle {
+            clock.silent_since = None;
+        }
+        if is_idle {
+            self.give_buffers_back();
+            return Ok(());
+        }
+        let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        let config = &self.context.config;
+        if silent_for < config.silence {
+            return Ok(());
+        }
+        // Not a byte came in the full time of a command, whatever time the first in line was given: nothing will come,
+        // and what is behind it waits for nothing.
+        if silent_for >= config.command_timeout && self.in_flight.front().is_some_and(Entry::has_failed) {
+            return Err(LossCause::Overdue);
+        }
+        if !clock.is_patient {
+            return Err(LossCause::Overdue);
+        }
+        self.context.observer.troubled(&self.shared.node);
+        Ok(())
+    }
+
+    /// A client of a large cluster has thousands of links, most of them idle: it must not hold the buffers of the
+    /// busiest moment of each. One that is busy again makes them anew, at most once for each time that the clock is set.
+    fn give_buffers_back(&mut self) {
+        if self.connection.incoming.is_empty() {
+            self.connection.incoming = BytesMut::new();
+        }
+        self.writing = Outgoing::default();
+        self.in_flight = VecDeque::new();
+        let mut queue = self.shared.lock();
+        if queue.outgoing.is_empty() {
+            queue.outgoing = Outgoing::default();
+        }
+        queue.waiters.shrink();
+    }
+}
+
+impl Drop for Conversation<'_> {
+    fn drop(&mut self) {
+        let mut freed = self.writing.fail_all(&self.cause, &mut self.answers);
+        for mut entry in std::mem::take(&mut self.in_flight) {
+            let length = entry.length();
+            entry.fail(self.cause.clone(), length, &mut self.answers);
+            freed += length;
+        }
+        self.shared.lock().unanswered = 0;
+        self.shared.deliver(&mut self.answers);
+        self.shared.budget.give_back(freed);
+    }
+}
+
+/// A `+QUEUED`, which only a transaction is answered with.
+fn is_queued(value: &Value) -> bool {
+    matches!(value, Value::Simple(text) if text == "QUEUED")
+}
+
+impl Clock {
+    pub(super) fn new(purpose: Purpose) -> Self {
+        Self {
+            timer: Box::pin(sleep_until(Instant::now())),
+            is_set: false,
+            heard: false,
+            silent_since: None,
+            is_patient: purpose == Purpose::Commands,
+            sent: None,
+        }
+    }
+}
