@@ -1,6 +1,7 @@
 //! Everything that touches a socket. Imports floors 0 to 2 only; knows nothing of slots or topology.
 
 pub(crate) mod budget;
+pub(crate) mod feed;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod link_context;
