@@ -49,9 +49,9 @@ use crate::protocol::to_args::ToArgs;
 /// - Pub/sub delivers at most once: what is published while nobody listens is gone. Wherever that may have happened, a
 ///   [`Gap`](crate::Gap) stands between the messages before and behind; where none stands, the node sent nothing that
 ///   did not arrive. (What the servers lose between themselves, no client can see.)
-/// - The messages of one channel come in the order in which its node sent them, each once; right behind a gap, the last
-///   ones from before it may come again, for the new node may hear of them only then. There is no order between channels of
-///   different nodes.
+/// - The messages of one channel come in the order in which its node sent them, each once. Soon behind a gap, some of those
+///   from before it may come again: the node that serves the channel now hears of them from the old one, and later. There is
+///   no order between channels of different nodes.
 /// - What waits for a slow reader is bounded: see [`SubscriberOptions::buffer`].
 ///
 /// # Connections

@@ -23,6 +23,8 @@ pub(super) struct Entry {
     was_active: bool,
     /// Why messages may be missing when it is in force again.
     owes: Option<GapCause>,
+    /// The line whose node ended it by itself.
+    dismissed_by: Option<LineId>,
     /// Attempts without success since.
     pub(super) tries: u32,
     pub(super) not_before: Option<Instant>,
@@ -66,6 +68,8 @@ pub(super) struct Confirmed {
     pub(super) left: Option<LineId>,
     /// Messages may be missing before this place.
     pub(super) gap: Option<GapCause>,
+    /// The node that has just ended it took it back.
+    pub(super) is_back: bool,
 }
 
 impl Book {
@@ -169,6 +173,7 @@ impl Book {
         entry.asked.take_if(|asked| *asked == (line, ticket))?;
         let left = entry.active.replace(line).filter(|old| *old != line);
         let moved = left.map(|_| GapCause::SlotMoved);
+        let is_back = entry.dismissed_by.take() == Some(line);
         let gap = entry.owes.take().or(moved).filter(|_| entry.was_active);
         entry.was_active = true;
         entry.tries = 0;
@@ -177,7 +182,7 @@ impl Book {
         for request in &mut self.requests {
             request.awaiting.remove(subscription);
         }
-        Some(Confirmed { left, gap })
+        Some(Confirmed { left, gap, is_back })
     }
 
     /// The server has ended it by itself. Whether that interrupts the reader's messages.
@@ -187,6 +192,7 @@ impl Book {
             return false;
         }
         entry.owes = Some(GapCause::SlotMoved);
+        entry.dismissed_by = Some(line);
         self.todo.insert(subscription.clone());
         true
     }

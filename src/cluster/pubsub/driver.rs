@@ -36,6 +36,11 @@ use crate::topology::slot_map::Health;
 /// Redirects that are followed without a pause; nodes that disagree need time, not more questions.
 const HOPS_AT_ONCE: u32 = 3;
 
+/// The first pause before the topology is asked for again, doubled each time, and how many times that is: some six seconds
+/// in all.
+const FIRST_DOUBT: Duration = Duration::from_millis(50);
+const DOUBTS: u32 = 6;
+
 /// When nothing is due at all; any time would do.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -106,6 +111,9 @@ struct Driver<'a> {
     is_listening: bool,
     /// A line may have nothing left to do.
     has_left_a_line: bool,
+    /// A node has ended subscriptions and taken them back: it is a replica now, most likely, and the others will know soon
+    /// who is the primary. When they are asked again, and how often they were.
+    doubt: Option<(Instant, u32)>,
     /// The last thing that went wrong, for those whose time is over.
     trouble: Option<String>,
 }
@@ -124,6 +132,7 @@ impl<'a> Driver<'a> {
             next_look: None,
             is_listening: true,
             has_left_a_line: false,
+            doubt: None,
             trouble: None,
         }
     }
@@ -173,6 +182,9 @@ impl<'a> Driver<'a> {
             })
             .map(|(subscription, _)| subscription.clone())
             .collect();
+        if !moved.is_empty() {
+            self.doubt = None;
+        }
         self.book.add_to_do(moved);
         let is_alive = |addr: &NodeAddr| {
             let node = map.index_of(addr).and_then(|index| map.node(index));
@@ -195,6 +207,10 @@ impl<'a> Driver<'a> {
         let removed = self.book.settle(now, cx, || overdue(limit, trouble.as_deref()));
         self.release(removed);
         self.tell();
+        if let Some((_, asked)) = self.doubt.filter(|(at, _)| *at <= now) {
+            self.core.signal.request();
+            self.doubt = (asked < DOUBTS).then(|| (now + FIRST_DOUBT * (2 << asked), asked + 1));
+        }
         if self.is_untidy || self.next_look.is_some_and(|look| look <= now) {
             self.is_untidy = false;
             self.next_look = self.place(now);
@@ -205,6 +221,7 @@ impl<'a> Driver<'a> {
         }
         let looks = self.lines.list.iter().filter_map(|line| line.due(self.options.keep_alive));
         let dues = looks.chain(self.book.deadline()).chain(self.next_look);
+        let dues = dues.chain(self.doubt.map(|(at, _)| at));
         Some(dues.min().unwrap_or(now + IDLE))
     }
 
@@ -244,6 +261,9 @@ impl<'a> Driver<'a> {
             LineEvent::Opened => self.is_untidy = true,
             LineEvent::Confirmed(ticket, subscription) => {
                 let Some(confirmed) = self.book.confirmed(id, ticket, &subscription) else { return };
+                if confirmed.is_back {
+                    self.doubt = Some((Instant::now() + FIRST_DOUBT, 0));
+                }
                 if let Some(left) = confirmed.left {
                     self.lines.leave(BTreeSet::from([(left, subscription.clone())]));
                 }
