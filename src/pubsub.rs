@@ -19,7 +19,7 @@ use crate::cluster::pubsub::mailbox::Mailbox;
 use crate::cluster::pubsub::options::SubscriberOptions;
 use crate::cluster::pubsub::order::Order;
 use crate::command::Command;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::to_args::ToArgs;
 
 /// Receives what is published: a [`Stream`] of [`PubSubEvent`]s, made by [`Client::subscriber`](crate::Client::subscriber).
@@ -264,9 +264,13 @@ impl SubscriberHandle {
 
     async fn order(&self, order: impl FnOnce(oneshot::Sender<Result<()>>) -> Order) -> Result<()> {
         let (done, answer) = oneshot::channel();
-        self.orders.send(order(done)).map_err(|_| Error::closed())?;
-        answer.await.unwrap_or_else(|_| Err(Error::closed()))
+        self.orders.send(order(done)).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Closed, Outcome::NotSent, "the subscriber was dropped, or its client was closed")
 }
 
 /// The names as they are sent.

@@ -28,7 +28,7 @@ use crate::cluster::pubsub::order::Order;
 use crate::cluster::pubsub::refusal::{overdue, refusal};
 use crate::error::{Error, Redirect, RedirectKind};
 use crate::node::NodeAddr;
-use crate::protocol::server_error::ServerError;
+use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::routing::redirect::{Verdict, judge};
 use crate::slot::Slot;
 use crate::topology::slot_map::Health;
@@ -261,6 +261,7 @@ impl<'a> Driver<'a> {
             LineEvent::Opened => self.is_untidy = true,
             LineEvent::Confirmed(ticket, subscription) => {
                 let Some(confirmed) = self.book.confirmed(id, ticket, &subscription) else { return };
+                self.trouble = None;
                 if confirmed.is_back {
                     self.doubt = Some((Instant::now() + FIRST_DOUBT, 0));
                 }
@@ -314,6 +315,8 @@ impl<'a> Driver<'a> {
                 self.pause(&concerned, 0);
                 self.core.signal.request();
             }
+            // A script runs there, and nothing else until it ends.
+            Verdict::Deliver if error.class() == ErrorCode::Busy => self.pause(&concerned, 0),
             Verdict::Deliver if had_company => {
                 for subscription in &concerned {
                     if let Some(entry) = self.book.entry_mut(subscription) {

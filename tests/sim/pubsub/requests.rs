@@ -172,6 +172,19 @@ async fn errors_of_a_live_node_confuse_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_moment_mends_is_waited_for() {
+    for error in ["BUSY a script runs", "CLUSTERDOWN Hash slot not served", "LOADING in a moment"] {
+        let cluster = three();
+        let client = connect(&cluster).await;
+        let subscriber = client.subscriber();
+        let fault = Fault::new(FaultKind::Error(error.to_owned())).command("SSUBSCRIBE").times(3);
+        cluster.inject(fault);
+        subscriber.ssubscribe("s").await.unwrap();
+        assert_eq!(spublish(&cluster, "s", "x"), 1, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_nothing() {
     let cluster = three();
     let client = connect(&cluster).await;
