@@ -129,14 +129,17 @@ async fn a_planned_handover_moves_the_shard_channel() {
 #[tokio::test(start_paused = true)]
 async fn a_handover_that_other_nodes_hear_of_late_is_looked_for_until_it_is_known() {
     for delay in [30, 100, 300, 1000, 3000] {
-        let cluster = replicated().gossip_delay(delay * MS).start_in_memory().unwrap();
+        let cluster = replicated().start_in_memory().unwrap();
         let client = connect(&cluster).await;
         let mut subscriber = client.subscriber();
         sleep(10 * SECOND).await;
         subscriber.ssubscribe("s").await.unwrap();
         let replica = cluster.replicas_of(&owner(&cluster, "s")).remove(0);
+        let stale = cluster.inject(Fault::new(FaultKind::StaleTopology));
         cluster.promote(&replica).unwrap();
         let begin = Instant::now();
+        sleep(delay * MS).await;
+        cluster.lift(stale);
         while node_of(&subscriber, "s").await.as_ref() != Some(&replica) {
             assert!(next(&mut subscriber).await.ends_with(" SlotMoved: s"));
         }
