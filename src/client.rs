@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
+use crate::cluster::pubsub::options::SubscriberOptions;
 use crate::command::Command;
 use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
@@ -12,6 +13,7 @@ use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
+use crate::pubsub::Subscriber;
 use crate::request::Request;
 use crate::stats::Stats;
 use crate::topology::slot_map::SlotMap;
@@ -65,6 +67,23 @@ impl Client {
     #[must_use]
     pub fn transaction(&self) -> Transaction {
         Transaction::new(Arc::clone(&self.cluster))
+    }
+
+    /// Receives what is published to channels, patterns and shard channels, with the default options. It connects when it
+    /// is told to subscribe.
+    ///
+    /// Must be called within a tokio runtime.
+    #[must_use]
+    pub fn subscriber(&self) -> Subscriber {
+        self.subscriber_with(SubscriberOptions::new())
+    }
+
+    /// [`Client::subscriber`] with other options.
+    ///
+    /// Must be called within a tokio runtime.
+    #[must_use]
+    pub fn subscriber_with(&self, options: SubscriberOptions) -> Subscriber {
+        Subscriber::new(Arc::clone(&self.cluster), options)
     }
 
     /// The topology as the client knows it now: a snapshot, read without a lock.

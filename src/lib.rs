@@ -20,6 +20,7 @@
 //!   the deadline.
 //! - Every error says by [`Error::outcome`] what became of the command. One that may have been executed is sent again
 //!   only if repeating it does no harm.
+//! - A [`Subscriber`] keeps its subscriptions through failovers and slot moves, and says wherever messages may be missing.
 //! - With one node dead, commands to the others go on as before.
 //!
 //! # Layout
@@ -28,8 +29,9 @@
 //!
 //! ```text
 //! 7  builder                                             puts it together
-//! 6  client  request  pipeline  transaction              the handles
+//! 6  client  request  pipeline  transaction  pubsub      the handles
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
+//!    cluster/pubsub/  one task for each subscriber
 //! 4  routing/    plan  redirect  gather                  decisions, pure
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
 //! 2  command                                             one request, encoded once
@@ -56,6 +58,7 @@ pub mod internals;
 mod node;
 mod pipeline;
 mod protocol;
+mod pubsub;
 mod request;
 mod routing;
 mod slot;
@@ -70,6 +73,11 @@ pub use bytes::Bytes;
 
 pub use builder::ClientBuilder;
 pub use client::{Client, Commands};
+pub use cluster::pubsub::event::{
+    Ended, Gap, GapCause, Interruption, Message, PubSubEvent, Subscription, SubscriptionKind,
+    SubscriptionState,
+};
+pub use cluster::pubsub::options::{OverflowPolicy, SubscriberOptions};
 pub use command::{Command, Target};
 pub use config::read_from::ReadFrom;
 pub use config::{OverloadPolicy, Protocol};
@@ -82,6 +90,7 @@ pub use protocol::server_error::ServerError;
 pub use protocol::to_arg::{ArgWriter, ToArg, WrittenArg};
 pub use protocol::to_args::{Element, ToArgs};
 pub use protocol::value::Value;
+pub use pubsub::{Subscriber, SubscriberHandle};
 pub use request::Request;
 pub use slot::Slot;
 pub use stats::Stats;

@@ -4,20 +4,20 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use keyslot::testkit::{LocalCluster, Server, SimCluster, StartError};
-use keyslot::{Client, ErrorKind, Slot, SlotMap};
+use keyslot::{Client, ErrorKind, NodeAddr, Slot, SlotMap};
 
 /// The cluster that an example runs on.
 pub(crate) struct Cluster {
     /// By this a client finds it.
     pub(crate) url: String,
-    _started: Started,
+    started: Started,
 }
 
 /// What was started for the example ends with this value, files and all.
 enum Started {
     Nothing,
-    Servers { _cluster: LocalCluster },
-    Simulated { _cluster: SimCluster },
+    Servers { cluster: LocalCluster },
+    Simulated { cluster: SimCluster },
 }
 
 impl Cluster {
@@ -25,7 +25,7 @@ impl Cluster {
     /// no server is installed they are simulated in this process.
     pub(crate) async fn at_url_or_new(url: Option<String>) -> Result<Self, Box<dyn Error>> {
         if let Some(url) = url {
-            return Ok(Self { url, _started: Started::Nothing });
+            return Ok(Self { url, started: Started::Nothing });
         }
         let server = match Server::find() {
             Ok(server) => server,
@@ -37,7 +37,7 @@ impl Cluster {
         };
         println!("Starting 3 primaries and 3 replicas of {} in a temporary folder ...", server.version());
         let cluster = LocalCluster::builder().primaries(3).replicas(1).server(server).start().await?;
-        Ok(Self { url: cluster.url(), _started: Started::Servers { _cluster: cluster } })
+        Ok(Self { url: cluster.url(), started: Started::Servers { cluster } })
     }
 
     async fn simulated() -> Result<Self, Box<dyn Error>> {
@@ -46,7 +46,18 @@ impl Cluster {
         );
         // The ledger would keep every key and value.
         let cluster = SimCluster::builder().primaries(3).replicas(1).ledger(false).start().await?;
-        Ok(Self { url: cluster.url(), _started: Started::Simulated { _cluster: cluster } })
+        Ok(Self { url: cluster.url(), started: Started::Simulated { cluster } })
+    }
+
+    /// Ends a node as `kill -9` does. False if the cluster was not started for the example: then nothing is killed.
+    #[allow(dead_code, reason = "not every example kills")]
+    pub(crate) fn kill(&self, node: &NodeAddr) -> Result<bool, Box<dyn Error>> {
+        match &self.started {
+            Started::Nothing => return Ok(false),
+            Started::Servers { cluster } => cluster.kill(node)?,
+            Started::Simulated { cluster } => cluster.kill(node)?,
+        }
+        Ok(true)
     }
 
     /// Connects to it and says what was found.

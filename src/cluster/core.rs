@@ -52,6 +52,8 @@ pub(crate) struct Core {
     closed: AtomicBool,
     /// No requests at all: the pools are gone.
     ended: AtomicBool,
+    /// Told once, when `ended` is set.
+    ending: Notify,
     /// Requests between two attempts, which hold nothing of the byte budget.
     slow_requests: AtomicUsize,
 }
@@ -125,6 +127,7 @@ impl Core {
             topology: Mutex::default(),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            ending: Notify::new(),
             slow_requests: AtomicUsize::new(0),
             config,
             counters,
@@ -301,6 +304,21 @@ impl Core {
         drop(topology);
         let unused = guests.values().chain(retired.iter().map(|(pool, _)| pool));
         routes.nodes_with_pools().map(|(_, pool)| pool).chain(unused).for_each(|pool| pool.sever());
+        self.ending.notify_waiters();
+    }
+
+    /// Resolves when the client has been closed and even requests that were under way have no more time.
+    pub(crate) async fn until_ended(&self) {
+        // Registered before the look, so that an end in between is not missed.
+        let ending = self.ending.notified();
+        if !self.has_ended() {
+            ending.await;
+        }
+    }
+
+    /// For connections that belong to no pool.
+    pub(crate) fn link_context(&self) -> &Arc<LinkContext> {
+        &self.context
     }
 
     /// Counts a request that is off the fast path, for as long as the guard lives.

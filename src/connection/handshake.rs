@@ -103,6 +103,16 @@ fn library_info() -> [Command; 2] {
     [set("LIB-NAME", env!("CARGO_PKG_NAME")), set("LIB-VER", env!("CARGO_PKG_VERSION"))]
 }
 
+/// Writes a whole command behind `bytes`.
+pub(super) fn encode(bytes: &mut Vec<u8>, command: &Command) {
+    push_header(bytes, b'*', command.body().args());
+    for arg in command.body().iter() {
+        push_header(bytes, b'$', arg.len());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+}
+
 /// Whether `HELLO` itself is what the server does not know or not allow, rather than the credentials.
 fn wants_resp2(error: &ServerError) -> bool {
     match error.class() {
@@ -135,14 +145,7 @@ impl Connection {
     async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Value>, ConnectError> {
         let io = |error| ConnectError::Io(std::sync::Arc::new(error));
         let mut bytes = Vec::new();
-        for command in commands {
-            push_header(&mut bytes, b'*', command.body().args());
-            for arg in command.body().iter() {
-                push_header(&mut bytes, b'$', arg.len());
-                bytes.extend_from_slice(arg);
-                bytes.extend_from_slice(b"\r\n");
-            }
-        }
+        commands.iter().for_each(|command| encode(&mut bytes, command));
         self.stream.write_all(&bytes).await.map_err(io)?;
         let mut replies = Vec::with_capacity(commands.len());
         while replies.len() < commands.len() {

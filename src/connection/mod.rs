@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 mod conversation;
+pub(crate) mod feed;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod link_context;

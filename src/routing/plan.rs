@@ -158,7 +158,8 @@ fn refuse_what_needs_its_own_connection(spec: &CommandSpec) -> Result<(), Error>
              \"acknowledged\" for nothing. Durable writes as one unit are not supported yet",
         )),
         Blocking::Stream => Err(Error::usage(
-            "it takes its connection over; subscriptions and monitoring are not supported yet",
+            "it takes its connection over, and this client's connections are shared. For channels, patterns and shard \
+             channels use Client::subscriber; monitoring is not supported yet",
         )),
         Blocking::Session => Err(Error::usage(
             "it changes the state of its connection, and this client's connections are shared. For MULTI and EXEC \

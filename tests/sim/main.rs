@@ -20,6 +20,7 @@ mod large;
 mod ledger;
 mod outcomes;
 mod pooling;
+mod pubsub;
 mod redirects;
 mod replica_reads;
 mod resharding;
