@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
 use crate::command::{Command, known};
-use crate::commands::all_commands;
+use crate::commands::{all_commands, options, replies};
 use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;

@@ -11,6 +11,7 @@ use crate::node::NodeAddr;
 use crate::protocol::body::Body;
 use crate::protocol::command_spec::{Access, BlockTimeout, Blocking, CommandSpec, Known, lookup, lookup_sub};
 use crate::protocol::to_arg::{ArgWriter, ToArg};
+use crate::protocol::to_args::ToArgs;
 use crate::slot::Slot;
 
 /// Where a command goes when its keys do not say it.
@@ -160,6 +161,50 @@ impl Command {
             self.push_key(key);
             value.write_arg(ArgWriter::value(&mut self.body));
         }
+        self
+    }
+
+    /// Adds pairs of arguments, as `HSET` takes them.
+    pub(crate) fn pairs<A: ToArg, B: ToArg>(mut self, pairs: impl IntoIterator<Item = (A, B)>) -> Self {
+        let pairs = pairs.into_iter();
+        self.body.expect(2 * pairs.size_hint().0);
+        for (first, second) in pairs {
+            first.write_arg(ArgWriter::value(&mut self.body));
+            second.write_arg(ArgWriter::value(&mut self.body));
+        }
+        self
+    }
+
+    /// Adds how many arguments follow, and these.
+    pub(crate) fn counted_args(self, args: impl ToArgs) -> Self {
+        let args: Vec<_> = args.into_args().collect();
+        self.arg(args.len()).args(args)
+    }
+
+    /// Adds how many keys follow, and these.
+    pub(crate) fn counted_keys(self, keys: impl ToArgs) -> Self {
+        let keys: Vec<_> = keys.into_args().collect();
+        self.arg(keys.len()).keys(keys)
+    }
+
+    /// Adds how many pairs of a key and its value follow, and these.
+    pub(crate) fn counted_key_values<K: ToArg, V: ToArg>(
+        self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        self.arg(pairs.len()).key_values(pairs)
+    }
+
+    /// Adds all keys and then all that belongs to each of them, as `XREAD` takes them.
+    pub(crate) fn keys_then_args<K: ToArg, A: ToArg>(self, pairs: impl IntoIterator<Item = (K, A)>) -> Self {
+        let (keys, args): (Vec<K>, Vec<A>) = pairs.into_iter().unzip();
+        self.keys(keys).args(args)
+    }
+
+    /// Sends the command to the primary of `slot`, as if it had a key there.
+    pub(crate) fn by_slot(mut self, slot: Slot) -> Self {
+        self.keys = Keys::Same { slot, first: self.body.args() };
         self
     }
 

@@ -66,11 +66,15 @@ mod topology;
 mod transaction;
 mod transport;
 
+#[doc = include_str!("commands/table.md")]
+pub mod typed_commands {}
+
 pub use bytes::Bytes;
 
 pub use builder::ClientBuilder;
 pub use client::{Client, Commands};
 pub use command::{Command, Target};
+pub use commands::{options, replies};
 pub use config::{OverloadPolicy, Protocol};
 
 pub use error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};

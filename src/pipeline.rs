@@ -8,7 +8,7 @@ use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_all;
 use crate::cluster::job::Deadline;
 use crate::command::{Command, known};
-use crate::commands::all_commands;
+use crate::commands::{all_commands, options};
 use crate::error::{Error, Result};
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;

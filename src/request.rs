@@ -14,7 +14,7 @@ use tokio::task::unconstrained;
 use crate::cluster::core::Core;
 use crate::cluster::executor::{FirstAttempt, execute};
 use crate::cluster::job::Deadline;
-use crate::command::Command;
+use crate::command::{Command, Target};
 use crate::connection::link::Pending;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::command_spec::{BlockTimeout, Blocking};
@@ -65,6 +65,14 @@ impl<'a, R> Request<'a, R> {
     /// polled.
     pub fn idempotent(self) -> Self {
         self.changed(Command::idempotent)
+    }
+
+    /// Sends it to `target` instead of where its keys and its policy say; see [`Command::to`]. Of no effect once it was
+    /// polled.
+    ///
+    /// Several nodes answer with a list or a map of their replies, so the command's reply type must fit that.
+    pub fn to(self, target: Target) -> Self {
+        self.changed(|command| command.to(target))
     }
 
     fn changed(mut self, change: impl FnOnce(Command) -> Command) -> Self {

@@ -8,7 +8,7 @@ use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_transaction;
 use crate::cluster::job::Deadline;
 use crate::command::{Command, known};
-use crate::commands::all_commands;
+use crate::commands::{all_commands, options};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pipeline::queueing_methods;
 use crate::protocol::from_value::{ConversionError, FromValue};

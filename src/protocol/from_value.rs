@@ -65,6 +65,12 @@ pub enum ConversionError {
         /// How many were asked for.
         wanted: usize,
     },
+    /// A fact that the reply should tell is not in it.
+    #[error("the reply says nothing of {name:?}")]
+    Missing {
+        /// How the server calls it.
+        name: &'static str,
+    },
     /// One element of the reply is an error of the server.
     #[error("the reply holds an error: {0}")]
     Server(ServerError),

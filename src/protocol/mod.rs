@@ -14,3 +14,4 @@ pub(crate) mod server_error;
 pub(crate) mod to_arg;
 pub(crate) mod to_args;
 pub(crate) mod value;
+pub(crate) mod word;
