@@ -116,6 +116,8 @@ macro_rules! sending_methods {
 /// Each returns a [`Request`]: a future that sends when it is first polled. Where the reply type is `R`, the caller
 /// chooses it: `Option<String>`, `Vec<u8>`, `HashMap<String, i64>`, [`Value`](crate::Value), ...
 ///
+/// [`typed_commands`](crate::typed_commands) lists them by the names on the wire.
+///
 /// Any error may come from any of them: see [`ErrorKind`](crate::ErrorKind), and [`Error::outcome`](crate::Error::outcome)
 /// for what became of the command.
 pub trait Commands {

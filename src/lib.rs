@@ -32,7 +32,7 @@
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
 //! 4  routing/    plan  redirect  gather                  decisions, pure
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
-//! 2  command                                             one request, encoded once
+//! 2  command  json                                       one request, encoded once
 //! 1  protocol/   bytes and values, pure
 //! 0  slot  node  config  error  stats  transport                  the vocabulary
 //! ```
@@ -53,6 +53,8 @@ mod error;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(feature = "json")]
+pub mod json;
 mod node;
 mod pipeline;
 mod protocol;
@@ -82,8 +84,10 @@ pub use node::{NodeAddr, ParseNodeAddrError};
 pub use pipeline::Pipeline;
 pub use protocol::from_value::{ConversionError, FromValue};
 pub use protocol::server_error::ServerError;
+#[cfg(feature = "serde")]
+pub use protocol::structs::Serde;
 pub use protocol::to_arg::{ArgWriter, ToArg, WrittenArg};
-pub use protocol::to_args::{Element, ToArgs};
+pub use protocol::to_args::{Each, Element, ToArgs};
 pub use protocol::value::Value;
 pub use request::Request;
 pub use slot::Slot;

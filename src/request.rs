@@ -209,3 +209,20 @@ impl<R> fmt::Debug for Request<'_, R> {
         f.debug_struct("Request").field("command", &self.command.name()).field("state", &state).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::convert;
+    use crate::error::{ErrorKind, Outcome};
+    use crate::protocol::value::Value;
+
+    #[test]
+    fn a_reply_that_does_not_fit_is_told_with_its_command() {
+        let error = convert::<i64>(Value::Array(Vec::new()), "HINCRBY".into()).unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Conversion, Outcome::MaybeExecuted));
+        assert_eq!(
+            error.to_string(),
+            "HINCRBY: it was executed, but its reply does not fit: the reply is an array, wanted an integer (i64)"
+        );
+    }
+}

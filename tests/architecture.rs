@@ -20,7 +20,7 @@ use syn::visit::Visit;
 const FLOORS: &[(u8, &[&str])] = &[
     (0, &["slot", "node", "config", "error", "stats", "transport"]),
     (1, &["protocol"]),
-    (2, &["command"]),
+    (2, &["command", "json"]),
     (3, &["commands", "topology", "connection"]),
     (4, &["routing"]),
     (5, &["cluster"]),

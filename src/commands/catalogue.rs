@@ -75,7 +75,7 @@ fn table() -> String {
     for name in &names {
         let methods = match typed.get(name.as_str()) {
             Some(methods) => {
-                let links = methods.iter().map(|method| format!("[`{method}`](crate::Commands::{method})"));
+                let links = methods.iter().map(|method| link(method));
                 links.collect::<Vec<_>>().join(", ")
             }
             None if refused.contains(name) => "refused on shared connections".to_owned(),
@@ -84,6 +84,15 @@ fn table() -> String {
         writeln!(text, "| {name} | {methods} |").unwrap();
     }
     text
+}
+
+/// Methods behind a feature are not there to be linked to when it is off.
+fn link(method: &str) -> String {
+    if method.starts_with("json_") {
+        format!("`{method}` (feature `json`)")
+    } else {
+        format!("[`{method}`](crate::Commands::{method})")
+    }
 }
 
 #[test]

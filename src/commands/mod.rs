@@ -5,6 +5,9 @@
 //! [`Command`](crate::command::Command), beginning with [`known`](crate::command::known). Each handle
 //! renders every list once, with the same documentation: `Client` to methods that send, `Pipeline` and `Transaction`
 //! to methods that queue. To add a command is to add an entry here.
+//!
+//! `options` are the arguments and `replies` the answers that no plain type says. In tests, `encoding` holds every entry
+//! against its words, and `catalogue` draws from the entries the table that the documentation shows.
 
 mod acl;
 mod bitmaps;
@@ -18,6 +21,8 @@ mod functions;
 mod geo;
 mod hashes;
 mod hyperloglog;
+#[cfg(feature = "json")]
+mod json;
 mod keys;
 mod lists;
 mod monitoring;
@@ -39,6 +44,8 @@ pub(crate) use functions::function_commands;
 pub(crate) use geo::geo_commands;
 pub(crate) use hashes::hash_commands;
 pub(crate) use hyperloglog::hyperloglog_commands;
+#[cfg(feature = "json")]
+pub(crate) use json::json_commands;
 pub(crate) use keys::key_commands;
 pub(crate) use lists::list_commands;
 pub(crate) use monitoring::monitoring_commands;
@@ -66,6 +73,8 @@ macro_rules! all_commands {
         crate::commands::scripting_commands!($render);
         crate::commands::function_commands!($render);
         crate::commands::pubsub_commands!($render);
+        #[cfg(feature = "json")]
+        crate::commands::json_commands!($render);
         crate::commands::server_commands!($render);
         crate::commands::monitoring_commands!($render);
         crate::commands::client_commands!($render);

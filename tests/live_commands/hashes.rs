@@ -1,9 +1,16 @@
 use std::collections::{BTreeMap, HashMap};
 
-use keyslot::Commands;
 use keyslot::options::{ExpireCondition, Expiry, HsetexOptions, ScanOptions};
+use keyslot::{Commands, Serde};
 
 use crate::support::{Side, since};
+
+#[derive(serde::Deserialize, Debug, PartialEq)]
+struct Fields {
+    a: i64,
+    b: f64,
+    z: Option<String>,
+}
 
 pub(crate) async fn answer(side: &Side<'_>) {
     let client = side.client;
@@ -14,6 +21,10 @@ pub(crate) async fn answer(side: &Side<'_>) {
     assert_eq!(client.hget::<Option<i64>>(h, "a").await.unwrap(), Some(1));
     assert_eq!(client.hmget::<Vec<Option<i64>>>(h, ["c", "z"]).await.unwrap(), [Some(3), None]);
     assert_eq!(client.hgetall::<BTreeMap<String, i64>>(h).await.unwrap().len(), 3);
+    let Serde(fields) = client.hgetall::<Serde<Fields>>(h).await.unwrap();
+    assert_eq!(fields, Fields { a: 1, b: 2.0, z: None });
+    let error = client.hgetall::<Serde<Fields>>(side.key("none")).await.unwrap_err().to_string();
+    assert!(error.starts_with("HGETALL: ") && error.contains("missing field `a`"), "{error}");
     assert_eq!(client.hkeys::<Vec<String>>(h).await.unwrap().len(), 3);
     assert_eq!(client.hvals::<Vec<i64>>(h).await.unwrap().iter().sum::<i64>(), 6);
     assert!(client.hexists(h, "a").await.unwrap());

@@ -10,6 +10,7 @@ mod functions;
 mod geo;
 mod hashes;
 mod hyperloglog;
+mod json;
 mod keys;
 mod lists;
 mod monitoring;
