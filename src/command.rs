@@ -175,6 +175,23 @@ impl Command {
         self
     }
 
+    /// Adds triples of arguments, as `GEOADD` takes them.
+    pub(crate) fn triples<A: ToArg, B: ToArg, C: ToArg>(
+        self,
+        triples: impl IntoIterator<Item = (A, B, C)>,
+    ) -> Self {
+        triples.into_iter().fold(self, |command, (a, b, c)| command.arg(a).arg(b).arg(c))
+    }
+
+    /// Adds a key and two arguments each, as `JSON.MSET` takes them.
+    #[cfg(feature = "json")]
+    pub(crate) fn key_pairs<K: ToArg, A: ToArg, B: ToArg>(
+        self,
+        triples: impl IntoIterator<Item = (K, A, B)>,
+    ) -> Self {
+        triples.into_iter().fold(self, |command, (key, a, b)| command.key(key).arg(a).arg(b))
+    }
+
     /// Adds how many arguments follow, and these.
     pub(crate) fn counted_args(self, args: impl ToArgs) -> Self {
         let args: Vec<_> = args.into_args().collect();

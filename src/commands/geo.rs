@@ -9,9 +9,7 @@ macro_rules! geo_commands {
             ///
             /// Since 3.2, O(log n) for each member.
             fn geoadd(key: impl ToArg, members: impl IntoIterator<Item = (f64, f64, impl ToArg)>) -> u64 =
-                members.into_iter().fold(known!("GEOADD").key(key), |command, (longitude, latitude, member)| {
-                    command.arg(longitude).arg(latitude).arg(member)
-                });
+                known!("GEOADD").key(key).triples(members);
 
             /// [GEOADD](https://redis.io/docs/latest/commands/geoadd/): adds members or moves them, on a condition; how many are new, or with [`ch`](crate::options::GeoaddOptions::ch) moved.
             ///
@@ -21,12 +19,7 @@ macro_rules! geo_commands {
                 members: impl IntoIterator<Item = (f64, f64, impl ToArg)>,
                 options: options::GeoaddOptions
             ) -> u64 =
-                {
-                    let command = known!("GEOADD").key(key).args(options.into_args());
-                    members.into_iter().fold(command, |command, (longitude, latitude, member)| {
-                        command.arg(longitude).arg(latitude).arg(member)
-                    })
-                };
+                known!("GEOADD").key(key).args(options.into_args()).triples(members);
 
             /// [GEODIST](https://redis.io/docs/latest/commands/geodist/): how far two members are from each other, nil if one of them is none.
             ///

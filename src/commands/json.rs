@@ -51,9 +51,7 @@ macro_rules! json_commands {
             ///
             /// Since JSON 2.6, O(n) in the size of the values.
             fn json_mset(values: impl IntoIterator<Item = (impl ToArg, impl ToArg, impl ToArg)>) -> () =
-                values.into_iter().fold(Command::new("JSON.MSET"), |command, (key, path, value)| {
-                    command.key(key).arg(path).arg(value)
-                });
+                Command::new("JSON.MSET").key_pairs(values);
 
             /// [JSON.MERGE](https://redis.io/docs/latest/commands/json.merge/): merges a value into that at `path`, as RFC 7396 says: null deletes.
             ///
