@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::cluster::connect::Cluster;
 use crate::cluster::pubsub::options::SubscriberOptions;
 use crate::command::Command;
-use crate::command::draft::{Draft, known};
-use crate::commands::all_commands;
+use crate::command::draft::{Said, known, whole};
+use crate::commands::{all_commands, options, replies};
 use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
@@ -136,6 +136,8 @@ macro_rules! sending_methods {
 /// Each returns a [`Request`]: a future that sends when it is first polled. Where the reply type is `R`, the caller
 /// chooses it: `Option<String>`, `Vec<u8>`, `HashMap<String, i64>`, [`Value`](crate::Value), ...
 ///
+/// [`typed_commands`](crate::typed_commands) lists them by the names on the wire.
+///
 /// Any error may come from any of them: see [`ErrorKind`](crate::ErrorKind), and [`Error::outcome`](crate::Error::outcome)
 /// for what became of the command.
 pub trait Commands {
@@ -144,8 +146,8 @@ pub trait Commands {
 
     /// For the methods below only.
     #[doc(hidden)]
-    fn request<R: FromValue>(&self, draft: Draft<impl FnOnce(&mut Command)>) -> Request<'_, R> {
-        self.execute(draft.into())
+    fn request<R: FromValue>(&self, said: impl Said) -> Request<'_, R> {
+        self.execute(whole(said))
     }
 
     all_commands!(sending_methods);
@@ -157,7 +159,7 @@ impl Commands for Client {
     }
 
     #[inline]
-    fn request<R: FromValue>(&self, draft: Draft<impl FnOnce(&mut Command)>) -> Request<'_, R> {
-        Request::of(self.cluster.core(), draft)
+    fn request<R: FromValue>(&self, said: impl Said) -> Request<'_, R> {
+        Request::of(self.cluster.core(), said)
     }
 }

@@ -175,6 +175,20 @@ impl Command {
         }
     }
 
+    /// Adds a key and two arguments each, as `JSON.MSET` takes them.
+    #[cfg(feature = "json")]
+    pub(crate) fn key_pairs<K: ToArg, A: ToArg, B: ToArg>(
+        self,
+        triples: impl IntoIterator<Item = (K, A, B)>,
+    ) -> Self {
+        triples.into_iter().fold(self, |command, (key, a, b)| command.key(key).arg(a).arg(b))
+    }
+
+    /// Sends the command to the primary of `slot`, as if it had a key there.
+    pub(crate) fn set_slot(&mut self, slot: Slot) {
+        self.keys = Keys::Same { slot, first: self.body.args() };
+    }
+
     #[inline]
     pub(crate) fn push_key(&mut self, key: impl ToArg) {
         // Keys of two slots settle it: the command is split by the slots of all or refused, and either looks at all.

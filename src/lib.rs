@@ -34,7 +34,7 @@
 //!    cluster/pubsub/  one task for each subscriber
 //! 4  routing/    plan  redirect  gather                  decisions, pure
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
-//! 2  command                                             one request, encoded once
+//! 2  command  json                                       one request, encoded once
 //! 1  protocol/   bytes and values, pure
 //! 0  slot  node  config  error  stats  transport                  the vocabulary
 //! ```
@@ -55,6 +55,8 @@ mod error;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(feature = "json")]
+pub mod json;
 mod node;
 mod pipeline;
 mod protocol;
@@ -69,6 +71,9 @@ mod topology;
 mod transaction;
 mod transport;
 
+#[doc = include_str!("commands/table.md")]
+pub mod typed_commands {}
+
 pub use bytes::Bytes;
 
 pub use builder::ClientBuilder;
@@ -79,6 +84,7 @@ pub use cluster::pubsub::event::{
 };
 pub use cluster::pubsub::options::{OverflowPolicy, SubscriberOptions};
 pub use command::{Command, Target};
+pub use commands::{options, replies};
 pub use config::read_from::ReadFrom;
 pub use config::{OverloadPolicy, Protocol};
 
@@ -87,8 +93,10 @@ pub use node::{NodeAddr, ParseNodeAddrError};
 pub use pipeline::Pipeline;
 pub use protocol::from_value::{ConversionError, FromValue};
 pub use protocol::server_error::ServerError;
+#[cfg(feature = "serde")]
+pub use protocol::structs::Serde;
 pub use protocol::to_arg::{ArgWriter, ToArg, WrittenArg};
-pub use protocol::to_args::{Element, ToArgs};
+pub use protocol::to_args::{Each, Element, ToArgs};
 pub use protocol::value::Value;
 pub use pubsub::{Subscriber, SubscriberHandle};
 pub use request::Request;

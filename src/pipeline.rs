@@ -8,8 +8,8 @@ use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_all;
 use crate::cluster::job::Deadline;
 use crate::command::Command;
-use crate::command::draft::{Draft, known};
-use crate::commands::all_commands;
+use crate::command::draft::{Said, known, push_to};
+use crate::commands::{all_commands, options};
 use crate::error::{Error, Result};
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
@@ -52,9 +52,9 @@ impl Pipeline {
     }
 
     #[inline]
-    fn queue(&mut self, draft: Draft<impl FnOnce(&mut Command)>) -> &mut Self {
+    fn queue(&mut self, said: impl Said) -> &mut Self {
         self.make_room();
-        draft.push_to(&mut self.commands);
+        push_to(&mut self.commands, said);
         self
     }
 

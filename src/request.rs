@@ -14,8 +14,8 @@ use tokio::task::unconstrained;
 use crate::cluster::core::Core;
 use crate::cluster::executor::{FirstAttempt, execute};
 use crate::cluster::job::Deadline;
-use crate::command::Command;
-use crate::command::draft::Draft;
+use crate::command::draft::Said;
+use crate::command::{Command, Target};
 use crate::config::read_from::ReadFrom;
 use crate::connection::link::Pending;
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -62,8 +62,8 @@ impl<'a, R> Request<'a, R> {
 
     /// Writes the command to where it stays.
     #[inline]
-    pub(crate) fn of(core: &'a Core, draft: Draft<impl FnOnce(&mut Command)>) -> Self {
-        let (command, write) = draft.begin();
+    pub(crate) fn of(core: &'a Core, said: impl Said) -> Self {
+        let (command, write) = said.begin();
         let mut request = Self { core, command, state: State::New, reply: PhantomData };
         write(&mut request.command);
         request
@@ -83,6 +83,14 @@ impl<'a, R> Request<'a, R> {
     /// polled.
     pub fn idempotent(self) -> Self {
         self.changed(Command::idempotent)
+    }
+
+    /// Sends it to `target` instead of where its keys and its policy say; see [`Command::to`]. Of no effect once it was
+    /// polled.
+    ///
+    /// Several nodes answer with a list or a map of their replies, so the command's reply type must fit that.
+    pub fn to(self, target: Target) -> Self {
+        self.changed(|command| command.to(target))
     }
 
     fn changed(mut self, change: impl FnOnce(Command) -> Command) -> Self {
@@ -236,5 +244,22 @@ impl<R> fmt::Debug for Request<'_, R> {
             State::Done => "done",
         };
         f.debug_struct("Request").field("command", &self.command.name()).field("state", &state).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::convert;
+    use crate::error::{ErrorKind, Outcome};
+    use crate::protocol::value::Value;
+
+    #[test]
+    fn a_reply_that_does_not_fit_is_told_with_its_command() {
+        let error = convert::<i64>(Value::Array(Vec::new()), "HINCRBY".into()).unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Conversion, Outcome::MaybeExecuted));
+        assert_eq!(
+            error.to_string(),
+            "HINCRBY: it was executed, but its reply does not fit: the reply is an array, wanted an integer (i64)"
+        );
     }
 }

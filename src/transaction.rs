@@ -8,8 +8,8 @@ use crate::cluster::connect::Cluster;
 use crate::cluster::executor::execute_transaction;
 use crate::cluster::job::Deadline;
 use crate::command::Command;
-use crate::command::draft::{Draft, known};
-use crate::commands::all_commands;
+use crate::command::draft::{Said, known, push_to};
+use crate::commands::{all_commands, options};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pipeline::queueing_methods;
 use crate::protocol::from_value::{ConversionError, FromValue};
@@ -52,8 +52,8 @@ impl Transaction {
         self
     }
 
-    fn queue(&mut self, draft: Draft<impl FnOnce(&mut Command)>) -> &mut Self {
-        draft.push_to(&mut self.commands);
+    fn queue(&mut self, said: impl Said) -> &mut Self {
+        push_to(&mut self.commands, said);
         self
     }
 

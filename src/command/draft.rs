@@ -3,13 +3,15 @@
 use crate::command::Command;
 use crate::protocol::command_spec::Known;
 use crate::protocol::to_arg::ToArg;
+use crate::protocol::to_args::ToArgs;
+use crate::slot::Slot;
 
 /// A name and what writes the arguments behind it.
 ///
 /// A [`Command`] holds its arguments within itself, so each call that hands one on moves two hundred bytes: in a pipeline
 /// that was a tenth of the time. A draft is as large as the arguments as they were given, and is written once, to where the
 /// command stays.
-pub struct Draft<W> {
+pub(crate) struct Draft<W> {
     known: &'static Known,
     write: W,
 }
@@ -77,6 +79,73 @@ impl<W: FnOnce(&mut Command)> Draft<W> {
         self.then(move |command| command.push_key_values(pairs))
     }
 
+    /// Triples of arguments, as `GEOADD` takes them.
+    #[inline]
+    pub(crate) fn triples<A: ToArg, B: ToArg, C: ToArg>(
+        self,
+        triples: impl IntoIterator<Item = (A, B, C)>,
+    ) -> Draft<impl FnOnce(&mut Command)> {
+        self.then(move |command| {
+            triples.into_iter().for_each(|(a, b, c)| {
+                command.push_arg(a);
+                command.push_arg(b);
+                command.push_arg(c);
+            })
+        })
+    }
+
+    /// How many arguments follow, and these.
+    #[inline]
+    pub(crate) fn counted_args(self, args: impl ToArgs) -> Draft<impl FnOnce(&mut Command)> {
+        self.then(move |command| {
+            let args: Vec<_> = args.into_args().collect();
+            command.push_arg(args.len());
+            args.into_iter().for_each(|arg| command.push_arg(arg));
+        })
+    }
+
+    /// How many keys follow, and these.
+    #[inline]
+    pub(crate) fn counted_keys(self, keys: impl ToArgs) -> Draft<impl FnOnce(&mut Command)> {
+        self.then(move |command| {
+            let keys: Vec<_> = keys.into_args().collect();
+            command.push_arg(keys.len());
+            command.push_keys(keys);
+        })
+    }
+
+    /// How many pairs of a key and its value follow, and these.
+    #[inline]
+    pub(crate) fn counted_key_values<K: ToArg, V: ToArg>(
+        self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Draft<impl FnOnce(&mut Command)> {
+        self.then(move |command| {
+            let pairs: Vec<_> = pairs.into_iter().collect();
+            command.push_arg(pairs.len());
+            command.push_key_values(pairs);
+        })
+    }
+
+    /// All keys and then all that belongs to each of them, as `XREAD` takes them.
+    #[inline]
+    pub(crate) fn keys_then_args<K: ToArg, A: ToArg>(
+        self,
+        pairs: impl IntoIterator<Item = (K, A)>,
+    ) -> Draft<impl FnOnce(&mut Command)> {
+        self.then(move |command| {
+            let (keys, args): (Vec<K>, Vec<A>) = pairs.into_iter().unzip();
+            command.push_keys(keys);
+            args.into_iter().for_each(|arg| command.push_arg(arg));
+        })
+    }
+
+    /// To the primary of `slot`, as if there were a key in it.
+    #[inline]
+    pub(crate) fn by_slot(self, slot: Slot) -> Draft<impl FnOnce(&mut Command)> {
+        self.then(move |command| command.set_slot(slot))
+    }
+
     /// Pairs of arguments, as `HSET` takes them.
     #[inline]
     pub(crate) fn pairs<A: ToArg, B: ToArg>(
@@ -90,23 +159,37 @@ impl<W: FnOnce(&mut Command)> Draft<W> {
             })
         })
     }
+}
 
-    /// The command with its name only, and what adds the rest where it stays.
+/// What an entry of the lists comes to: a [`Draft`], or a command whose name is not in the table.
+pub trait Said {
+    /// The command as far as it is said at once, and what adds the rest where it stays.
+    fn begin(self) -> (Command, impl FnOnce(&mut Command));
+}
+
+impl<W: FnOnce(&mut Command)> Said for Draft<W> {
     #[inline]
-    pub(crate) fn begin(self) -> (Command, W) {
+    fn begin(self) -> (Command, impl FnOnce(&mut Command)) {
         (Command::known(self.known), self.write)
     }
+}
 
-    /// Writes it behind the last of `commands`.
-    #[inline]
-    pub(crate) fn push_to(self, commands: &mut Vec<Command>) {
-        commands.push(Command::known(self.known));
-        let mut last = Last { commands, is_whole: false };
-        if let Some(command) = last.commands.last_mut() {
-            (self.write)(command);
-        }
-        last.is_whole = true;
+impl Said for Command {
+    fn begin(self) -> (Command, impl FnOnce(&mut Command)) {
+        (self, |_: &mut Command| ())
     }
+}
+
+/// Writes it behind the last of `commands`.
+#[inline]
+pub(crate) fn push_to(commands: &mut Vec<Command>, said: impl Said) {
+    let (command, write) = said.begin();
+    commands.push(command);
+    let mut last = Last { commands, is_whole: false };
+    if let Some(command) = last.commands.last_mut() {
+        write(command);
+    }
+    last.is_whole = true;
 }
 
 /// Takes the last command back unless it is whole: [`ToArg`] is the user's code, and may panic.
@@ -123,19 +206,19 @@ impl Drop for Last<'_> {
     }
 }
 
-impl<W: FnOnce(&mut Command)> From<Draft<W>> for Command {
-    #[inline]
-    fn from(draft: Draft<W>) -> Self {
-        let (mut command, write) = draft.begin();
-        write(&mut command);
-        command
-    }
+/// The whole command.
+#[inline]
+pub(crate) fn whole(said: impl Said) -> Command {
+    let (mut command, write) = said.begin();
+    write(&mut command);
+    command
 }
 
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use super::{push_to, whole};
     use crate::command::Command;
     use crate::protocol::to_arg::{ArgWriter, ToArg, WrittenArg};
 
@@ -153,10 +236,10 @@ mod tests {
 
     #[test]
     fn a_draft_becomes_the_command_that_its_calls_say() {
-        let drafted = Command::from(known!("MSET").key_values([("a", "1"), ("b", "2")]));
+        let drafted = whole(known!("MSET").key_values([("a", "1"), ("b", "2")]));
         let command = Command::new("MSET").key_values([("a", "1"), ("b", "2")]);
         assert_eq!((words(&drafted), drafted.marked_keys()), (words(&command), command.marked_keys()));
-        let drafted = Command::from(known!("BITFIELD").key("k").args(["GET", "u8"]).arg(0));
+        let drafted = whole(known!("BITFIELD").key("k").args(["GET", "u8"]).arg(0));
         assert_eq!(words(&drafted), [&b"BITFIELD"[..], b"k", b"GET", b"u8", b"0"]);
         assert_eq!(drafted.name(), "BITFIELD");
     }
@@ -164,8 +247,8 @@ mod tests {
     #[test]
     fn an_argument_that_panics_leaves_no_command_behind() {
         let mut commands = Vec::new();
-        known!("GET").key("a").push_to(&mut commands);
-        let failed = catch_unwind(AssertUnwindSafe(|| known!("GET").key(Panics).push_to(&mut commands)));
+        push_to(&mut commands, known!("GET").key("a"));
+        let failed = catch_unwind(AssertUnwindSafe(|| push_to(&mut commands, known!("GET").key(Panics))));
         assert!(failed.is_err());
         assert_eq!(commands.len(), 1);
         assert_eq!(words(&commands[0]), [&b"GET"[..], b"a"]);

@@ -38,6 +38,12 @@ pub(crate) fn lookup_sub(container: &[u8], sub: &[u8]) -> Option<&'static Comman
     })
 }
 
+/// All commands that the table knows.
+#[cfg(test)]
+pub(crate) fn all_specs() -> &'static [CommandSpec] {
+    TABLE
+}
+
 /// A command that is named in this crate's own code: its facts, and its name as it is sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {

@@ -65,6 +65,18 @@ pub enum ConversionError {
         /// How many were asked for.
         wanted: usize,
     },
+    /// A fact that the reply should tell is not in it.
+    #[error("the reply says nothing of {name:?}")]
+    Missing {
+        /// How the server calls it.
+        name: &'static str,
+    },
+    /// The type that it was to be read as says why it does not fit.
+    #[error("{text}")]
+    Unfitting {
+        /// In that type's words.
+        text: String,
+    },
     /// One element of the reply is an error of the server.
     #[error("the reply holds an error: {0}")]
     Server(ServerError),
@@ -121,7 +133,7 @@ impl<T: FromValue> FromValue for Option<T> {
     }
 }
 
-/// `OK` and 1 are true, nil (a condition such as `NX` was not met) and 0 are false.
+/// `OK` and 1 are true, nil (a condition such as `NX` was not met) and 0 are false; the numbers may be texts.
 impl FromValue for bool {
     fn from_value(value: Value) -> Result<Self, ConversionError> {
         match &value {
@@ -129,6 +141,8 @@ impl FromValue for bool {
             Value::Int(0) | Value::Nil => Ok(false),
             Value::Int(1) => Ok(true),
             Value::Simple(text) if text == "OK" => Ok(true),
+            Value::Bulk(text) if text == "1" => Ok(true),
+            Value::Bulk(text) if text == "0" => Ok(false),
             other => Err(ConversionError::wrong_type(other, "a truth value")),
         }
     }
@@ -317,7 +331,7 @@ tuples! {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::{BTreeMap, BTreeSet, HashMap};
 
     use bytes::Bytes;
 
@@ -360,6 +374,27 @@ mod tests {
         }
         assert!(HashMap::<String, i64>::from_value(Value::Array(vec![bulk("a")])).is_err());
         assert_eq!(Vec::<(String, String)>::from_value(Value::Array(vec![])), Ok(vec![]));
+    }
+
+    #[test]
+    fn parts_may_be_nested_and_absent() {
+        let reply = Value::Array(vec![
+            Value::Array(vec![bulk("a"), Value::Nil]),
+            Value::Nil,
+            Value::Set(vec![bulk("b")]),
+        ]);
+        let read = Vec::<Option<Vec<Option<String>>>>::from_value(reply);
+        assert_eq!(read, Ok(vec![Some(vec![Some("a".into()), None]), None, Some(vec![Some("b".into())])]));
+        let set = BTreeSet::from_value(Value::Set(vec![Value::Int(2), Value::Int(1)]));
+        assert_eq!(set, Ok(BTreeSet::from([1_u8, 2])));
+        let lists = Value::Map(vec![(bulk("k"), Value::Array(vec![bulk("1"), bulk("2")]))]);
+        assert_eq!(HashMap::from_value(lists), Ok(HashMap::from([("k".to_owned(), vec![1_i64, 2])])));
+        let popped = Value::Array(vec![bulk("key"), Value::Array(vec![bulk("m"), bulk("1.5")])]);
+        let read = Option::<(String, Vec<(String, f64)>)>::from_value(popped);
+        assert_eq!(read, Ok(Some(("key".to_owned(), vec![("m".to_owned(), 1.5)]))));
+        assert_eq!(Option::<(String, i64)>::from_value(Value::Nil), Ok(None));
+        assert_eq!(Vec::<Vec<u8>>::from_value(Value::Array(vec![bulk("a")])), Ok(vec![b"a".to_vec()]));
+        assert_eq!(Vec::<bool>::from_value(Value::Array(vec![bulk("1"), bulk("0")])), Ok(vec![true, false]));
     }
 
     #[test]

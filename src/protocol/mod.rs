@@ -11,6 +11,9 @@ pub(crate) mod from_value;
 mod long_string;
 mod scalar;
 pub(crate) mod server_error;
+#[cfg(feature = "serde")]
+pub(crate) mod structs;
 pub(crate) mod to_arg;
 pub(crate) mod to_args;
 pub(crate) mod value;
+pub(crate) mod word;

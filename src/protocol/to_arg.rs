@@ -1,6 +1,7 @@
 //! [`ToArg`]: what may stand as one argument of a command.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -91,11 +92,20 @@ macro_rules! borrowed {
 
 borrowed! {
     &str => |text| text.as_bytes();
+    &&str => |text| text.as_bytes();
+    &&String => |text| text.as_bytes();
+    Box<str> => |text| text.as_bytes();
+    &Box<str> => |text| text.as_bytes();
+    Arc<str> => |text| text.as_bytes();
+    &Arc<str> => |text| text.as_bytes();
     &String => |text| text.as_bytes();
     Cow<'_, str> => |text| text.as_bytes();
     &Cow<'_, str> => |text| text.as_bytes();
     &[u8] => |bytes| bytes;
+    &&[u8] => |bytes| bytes;
     &Vec<u8> => |bytes| bytes;
+    Arc<[u8]> => |bytes| &bytes;
+    &Arc<[u8]> => |bytes| bytes;
 }
 
 impl<const N: usize> ToArg for [u8; N] {

@@ -1,6 +1,7 @@
 //! [`ToArgs`]: one argument or several, where a command takes both.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,7 +9,7 @@ use crate::protocol::to_arg::ToArg;
 
 /// One argument, or an array, slice or vector of them: `del("a")` as well as `del(["a", "b"])`.
 ///
-/// Bytes (`&[u8]`, `[u8; N]`, `Vec<u8>`) are one argument, never a list of small numbers.
+/// Bytes (`&[u8]`, `[u8; N]`, `Vec<u8>`) are one argument, never a list of small numbers. An iterator stands in [`Each`].
 pub trait ToArgs {
     /// What stands as one argument.
     type Arg: ToArg;
@@ -58,13 +59,42 @@ single! {
     &Bytes, lent as &'l Bytes: |bytes| bytes;
     Vec<u8>, lent as &'l Vec<u8>: |bytes| bytes;
     &[u8], lent as &'l [u8]: |bytes| bytes;
+    Box<str>, lent as &'l str: |text| text;
+    Arc<str>, lent as &'l str: |text| text;
+    i8, lent as i8: |number| *number;
+    i16, lent as i16: |number| *number;
     i32, lent as i32: |number| *number;
     i64, lent as i64: |number| *number;
+    i128, lent as i128: |number| *number;
+    isize, lent as isize: |number| *number;
     u16, lent as u16: |number| *number;
     u32, lent as u32: |number| *number;
     u64, lent as u64: |number| *number;
+    u128, lent as u128: |number| *number;
     usize, lent as usize: |number| *number;
+    f32, lent as f32: |number| *number;
     f64, lent as f64: |number| *number;
+}
+
+/// The items of any iterator, where a command takes one argument or several.
+///
+/// ```no_run
+/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+/// use keyslot::{Commands, Each};
+///
+/// client.del(Each((0..10).map(|number| format!("job:{number}")))).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Each<I>(pub I);
+
+impl<I: IntoIterator<Item: ToArg>> ToArgs for Each<I> {
+    type Arg = I::Item;
+
+    fn into_args(self) -> impl Iterator<Item = Self::Arg> {
+        self.0.into_iter()
+    }
 }
 
 impl<const N: usize> Element for &[u8; N] {
@@ -136,7 +166,10 @@ impl<'a, T: Element> ToArgs for &'a Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::ToArgs;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::{Each, ToArgs};
     use crate::protocol::body::Body;
     use crate::protocol::to_arg::{ArgWriter, ToArg};
 
@@ -159,6 +192,10 @@ mod tests {
         assert_eq!(written(strings), texts);
         assert_eq!(written([1_i64, 2]), ["1", "2"]);
         assert_eq!(written(7_u64), ["7"]);
+        assert_eq!(written(vec![Arc::<str>::from("a"), Arc::from("b")]), ["a", "b"]);
+        assert_eq!(written(Each(texts.iter())), texts);
+        assert_eq!(written(Each(BTreeSet::from(["b", "a"]))), ["a", "b"]);
+        assert_eq!(written(Each((0..3).map(|number| number * 2))), ["0", "2", "4"]);
     }
 
     #[test]
