@@ -9,12 +9,14 @@ use crate::cluster::pubsub::options::SubscriberOptions;
 use crate::command::Command;
 use crate::command::draft::{Said, known, whole};
 use crate::commands::{all_commands, options, replies};
+use crate::error::Result;
 use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::pubsub::Subscriber;
 use crate::request::Request;
+use crate::routing::explain::{Explanation, explain};
 use crate::stats::Stats;
 use crate::topology::slot_map::SlotMap;
 use crate::transaction::Transaction;
@@ -90,6 +92,31 @@ impl Client {
     #[must_use]
     pub fn slot_map(&self) -> Arc<SlotMap> {
         Arc::clone(self.cluster.core().routes().map())
+    }
+
+    /// The way that `command` would take now: its slots and nodes, and why. Nothing is sent.
+    ///
+    /// ```no_run
+    /// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+    /// use keyslot::Command;
+    ///
+    /// println!("{}", client.explain(&Command::new("MGET").arg("a").arg("b"))?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That with which the command would be refused before it is sent: keys of several slots, a command that needs a
+    /// connection of its own.
+    pub fn explain(&self, command: &Command) -> Result<Explanation> {
+        let core = self.cluster.core();
+        let mut command = command.clone();
+        let learned = core.learned.spec_of(&command);
+        if let Some(spec) = &learned {
+            command.learn(Arc::clone(spec));
+        }
+        explain(&command, learned.as_deref(), core.routes().map(), &core.config.read_from)
     }
 
     /// What happened off the usual path so far: redirects, retries, reconnects, refreshes.

@@ -4,6 +4,7 @@ pub(crate) mod cut;
 pub(crate) mod draft;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,6 +62,8 @@ struct Settings {
     target: Option<Target>,
     timeout: Option<Duration>,
     read_from: Option<ReadFrom>,
+    /// What a server has told of a command that the table does not know.
+    learned: Option<Arc<CommandSpec>>,
     idempotent: bool,
 }
 
@@ -198,11 +201,7 @@ impl Command {
         }
         let place = self.body.args();
         let Some(slot) = key.write_arg(ArgWriter::key(&mut self.body)).slot() else { return };
-        self.keys = match self.keys {
-            Keys::Unmarked => Keys::Same { slot, first: place },
-            Keys::Same { slot: same, first } if same != slot => Keys::Crossing { first, other: place },
-            keys @ (Keys::Same { .. } | Keys::Crossing { .. }) => keys,
-        };
+        self.mark(place, slot);
     }
 
     /// Sends the command to `target` instead of where its keys and its policy say.
@@ -307,13 +306,35 @@ impl Command {
     }
 
     /// The table's facts, those of the subcommand if its word came as an argument.
-    pub(crate) fn spec(&self) -> Option<&'static CommandSpec> {
+    pub(crate) fn spec(&self) -> Option<&CommandSpec> {
         match self.spec {
+            None => self.settings.as_ref()?.learned.as_deref(),
             Some(CommandSpec { container: true, name, .. }) => {
                 lookup_sub(name.as_bytes(), self.arg_at(1)).or(self.spec)
             }
             spec => spec,
         }
+    }
+
+    /// Takes what a server has told of it.
+    pub(crate) fn learn(&mut self, spec: Arc<CommandSpec>) {
+        self.settings().learned = Some(spec);
+    }
+
+    /// Marks these as its keys, wherever they are among the arguments.
+    pub(crate) fn mark_keys<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) {
+        for key in keys {
+            let place = self.body.iter().position(|arg| arg == key).unwrap_or_default();
+            self.mark(place, Slot::of_key(key));
+        }
+    }
+
+    fn mark(&mut self, place: usize, slot: Slot) {
+        self.keys = match self.keys {
+            Keys::Unmarked => Keys::Same { slot, first: place },
+            Keys::Same { slot: same, first } if same != slot => Keys::Crossing { first, other: place },
+            keys @ (Keys::Same { .. } | Keys::Crossing { .. }) => keys,
+        };
     }
 
     /// Whether sending it once more after it may have been executed does no harm.
@@ -362,6 +383,15 @@ impl Command {
         let is_never = self.spec.is_none_or(|spec| spec.blocking == Blocking::Never);
         !is_never && self.block_timeout() != BlockTimeout::NotBlocking
     }
+}
+
+/// Whether nobody has said yet where its keys are: the table does not know it, and the caller has marked none.
+#[inline]
+pub(crate) fn strange(command: &Command) -> bool {
+    command.spec.is_none()
+        && command.keys == Keys::Unmarked
+        && command.target().is_none()
+        && command.spec().is_none()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::node::NodeAddr;
 use crate::slot::Slot;
 
@@ -91,6 +93,18 @@ impl fmt::Display for Redirect {
     }
 }
 
+/// What became of each key of a command that was split by slot and failed in part; see [`Error::keys`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct KeyOutcomes {
+    /// Their part succeeded.
+    pub done: Vec<Bytes>,
+    /// Their part had surely no effect.
+    pub not_done: Vec<Bytes>,
+    /// Their part may have been executed.
+    pub unknown: Vec<Bytes>,
+}
+
 /// A command (or a connect) that failed.
 ///
 /// One pointer wide. [`Error::outcome`] is the question that matters after a failed write; the text names the
@@ -109,6 +123,7 @@ struct Inner {
     node: Option<NodeAddr>,
     attempts: u32,
     trail: Vec<Redirect>,
+    keys: Option<Box<KeyOutcomes>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -167,6 +182,13 @@ impl Error {
         self.0.trail.last()
     }
 
+    /// Which keys are done, which not, and of which it is not known: of a command with many keys (`MGET`, `MSET`, `DEL`, ...) that
+    /// was split by slot. `None` of all others. The text has their numbers only.
+    #[must_use]
+    pub fn keys(&self) -> Option<&KeyOutcomes> {
+        self.0.keys.as_deref()
+    }
+
     pub(crate) fn new(kind: ErrorKind, outcome: Outcome, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -178,6 +200,7 @@ impl Error {
             node: None,
             attempts: 0,
             trail: Vec::new(),
+            keys: None,
             source: None,
         }))
     }
@@ -237,6 +260,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_keys(mut self, keys: KeyOutcomes) -> Self {
+        self.0.keys = Some(Box::new(keys));
+        self
+    }
+
     pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.0.outcome = outcome;
         self
@@ -269,6 +297,16 @@ impl fmt::Display for Error {
                 Outcome::MaybeExecuted => f.write_str("; it may have been executed")?,
                 Outcome::Rejected => {}
             }
+        }
+        if let Some(keys) = &inner.keys {
+            let KeyOutcomes { done, not_done, unknown } = &**keys;
+            write!(
+                f,
+                "; of its keys {} are done, {} not, {} unknown",
+                done.len(),
+                not_done.len(),
+                unknown.len()
+            )?;
         }
         if inner.attempts > 1 {
             write!(f, "; {} attempts", inner.attempts)?;

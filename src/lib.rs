@@ -88,7 +88,7 @@ pub use commands::{options, replies};
 pub use config::read_from::ReadFrom;
 pub use config::{OverloadPolicy, Protocol};
 
-pub use error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
+pub use error::{Error, ErrorKind, KeyOutcomes, Outcome, Redirect, RedirectKind, Result};
 pub use node::{NodeAddr, ParseNodeAddrError};
 pub use pipeline::Pipeline;
 pub use protocol::from_value::{ConversionError, FromValue};
@@ -100,6 +100,7 @@ pub use protocol::to_args::{Each, Element, ToArgs};
 pub use protocol::value::Value;
 pub use pubsub::{Subscriber, SubscriberHandle};
 pub use request::Request;
+pub use routing::explain::{ExplainedPart, Explanation};
 pub use slot::Slot;
 pub use stats::Stats;
 pub use topology::slot_map::{Health, Node, Role, Shard, SlotMap, SlotRange};

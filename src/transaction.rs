@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
-use crate::cluster::executor::execute_transaction;
+use crate::cluster::executor::{execute_transaction, learn};
 use crate::cluster::job::Deadline;
 use crate::command::Command;
 use crate::command::draft::{Said, known, push_to};
@@ -87,11 +87,13 @@ impl Transaction {
         if self.cluster.core().is_closed() {
             return Err(Error::closed().with_command(TRANSACTION.into()));
         }
-        let Some(place) = transaction_place(&self.commands)? else {
+        let core = self.cluster.core();
+        let deadline = Deadline::after(self.timeout.unwrap_or(core.config.command_timeout));
+        let commands = learn(core, &self.commands, deadline).await;
+        let Some(place) = transaction_place(&commands)? else {
             return convert(Value::Array(Vec::new()), TRANSACTION.into());
         };
-        let deadline = Deadline::after(self.timeout.unwrap_or(self.cluster.core().config.command_timeout));
-        let value = execute_transaction(self.cluster.core(), &self.commands, place, deadline).await?;
+        let value = execute_transaction(core, &commands, place, deadline).await?;
         let failure = self.first_failure(&value);
         match T::from_value(value) {
             Err(ConversionError::Server(_)) if failure.is_some() => {

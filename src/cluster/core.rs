@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::cluster::learned::LearnedCommands;
 use crate::cluster::routes::Routes;
 use crate::command::Command;
 use crate::config::Config;
@@ -43,6 +44,7 @@ const OLDER_VIEWS: u32 = 5;
 pub(crate) struct Core {
     pub(crate) config: Arc<Config>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) learned: LearnedCommands,
     context: Arc<LinkContext>,
     client_bound: Bound,
     routes: ArcSwap<Routes>,
@@ -129,6 +131,7 @@ impl Core {
             ended: AtomicBool::new(false),
             ending: Notify::new(),
             slow_requests: AtomicUsize::new(0),
+            learned: LearnedCommands::default(),
             config,
             counters,
             context,

@@ -1,20 +1,25 @@
 //! The loop of attempts: the only place where a command is sent again. Single commands, parts of a split, pipelines
 //! and transactions all go through it.
 
-use futures::StreamExt;
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::attempt::{Attempt, attempt};
 use crate::cluster::core::Core;
 use crate::cluster::group::{Group, Member, group};
 use crate::cluster::job::{Aftermath, Asked, Deadline, Job};
+use crate::cluster::learned::{learned_of, name_of};
 use crate::cluster::unit::Unit;
-use crate::command::Command;
+use crate::command::{Command, Target, strange};
 use crate::connection::loss::Loss;
 use crate::connection::pool::NodePool;
 use crate::connection::unit::UnitReply;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, ErrorKind, KeyOutcomes, Outcome, Result};
 use crate::node::NodeAddr;
 use crate::protocol::command_spec::Access;
 use crate::protocol::value::Value;
@@ -63,6 +68,7 @@ pub(crate) async fn execute(
 
 /// Executes commands side by side; each gets its own result, in order.
 pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Deadline) -> Vec<Result<Value>> {
+    let commands = &*learn(core, commands, deadline).await;
     let (plain, specials) = plan_all(core, commands);
     let mut jobs = weave(core, plain, &specials);
     run(core, &mut jobs, deadline).await;
@@ -83,6 +89,42 @@ pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Dea
     }
     whole.extend(rest.iter_mut().map(Job::take_result));
     whole
+}
+
+/// The commands with what servers know of those that the table does not. A server that does not know one either, or must not
+/// tell, changes nothing: the command goes to any primary, whose error says more.
+pub(crate) async fn learn<'a>(
+    core: &Core,
+    commands: &'a [Command],
+    deadline: Deadline,
+) -> Cow<'a, [Command]> {
+    if !commands.iter().any(strange) {
+        return Cow::Borrowed(commands);
+    }
+    let mut learned = commands.to_vec();
+    for command in learned.iter_mut().filter(|command| strange(command)) {
+        let name = name_of(command);
+        let place = core.learned.place(&name);
+        let asking = place.get_or_try_init(async || {
+            let info = Command::new("COMMAND INFO").arg(&name);
+            ask(core, info, deadline).await.ok().and_then(|reply| learned_of(&reply)).ok_or(())
+        });
+        let Ok(known) = asking.await else { continue };
+        let known = known.clone();
+        if known.has_movable_keys {
+            let question = Command::new("COMMAND GETKEYS").args(command.body().iter());
+            if let Ok(Value::Array(keys)) = ask(core, question, deadline).await {
+                command.mark_keys(keys.iter().filter_map(Value::as_bytes));
+            }
+        }
+        command.learn(known.spec);
+    }
+    Cow::Owned(learned)
+}
+
+/// By a function of its own with a boxed future: this is asked on the way of another command.
+fn ask(core: &Core, command: Command, deadline: Deadline) -> BoxFuture<'_, Result<Value>> {
+    async move { execute(core, &command.to(Target::Random), None, deadline).await }.boxed()
 }
 
 /// A command that does not go to one place as it is.
@@ -183,6 +225,7 @@ fn merge_parts(command: &Command, merge: &Merge, parts: &mut [Job<'_>]) -> Resul
             .with_command(command.shared_name())
         });
     }
+    let keys = key_outcomes(command, parts);
     let results: Vec<Result<Value>> = parts.iter_mut().map(Job::take_result).collect();
     let only_reads = command.spec().is_some_and(|spec| spec.access == Access::Read);
     let any_effect = results
@@ -190,7 +233,27 @@ fn merge_parts(command: &Command, merge: &Merge, parts: &mut [Job<'_>]) -> Resul
         .any(|part| part.as_ref().map_or_else(|error| error.outcome() == Outcome::MaybeExecuted, |_| true));
     let first = results.into_iter().find_map(Result::err).unwrap_or_else(Error::closed);
     let outcome = if any_effect && !only_reads { Outcome::MaybeExecuted } else { first.outcome() };
-    Err(first.of_parts(failed, count).with_outcome(outcome))
+    let error = first.of_parts(failed, count).with_outcome(outcome);
+    Err(match keys {
+        Some(keys) => error.with_keys(keys),
+        None => error,
+    })
+}
+
+/// What became of the keys of a command that went by slot.
+fn key_outcomes(command: &Command, parts: &[Job<'_>]) -> Option<KeyOutcomes> {
+    let args: Vec<&[u8]> = command.body().iter().collect();
+    let mut outcomes = KeyOutcomes::default();
+    for job in parts {
+        let keys =
+            job.part()?.keys().filter_map(|place| args.get(place)).map(|key| Bytes::copy_from_slice(key));
+        match job.result().map(|result| result.as_ref().map_err(Error::outcome)) {
+            Some(Ok(_)) => outcomes.done.extend(keys),
+            Some(Err(Outcome::NotSent | Outcome::Rejected)) | None => outcomes.not_done.extend(keys),
+            Some(Err(Outcome::MaybeExecuted)) => outcomes.unknown.extend(keys),
+        }
+    }
+    Some(outcomes)
 }
 
 /// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that

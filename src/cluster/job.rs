@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::unit::{Failure, Unit};
+use crate::command::cut::Part;
 use crate::config::Config;
 use crate::config::read_from::ReadFrom;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
@@ -421,6 +422,14 @@ impl<'a> Job<'a> {
     /// Ends the job because the client is closed.
     pub(crate) fn closed(&mut self) {
         self.result = Some(Err(self.error(ErrorKind::Closed, Outcome::NotSent, "the client is closed")));
+    }
+
+    /// What it is of a command that was split by slot.
+    pub(crate) fn part(&self) -> Option<&Part<'a>> {
+        match &self.unit {
+            Unit::Part(part) => Some(part),
+            Unit::Command(_) | Unit::Transaction { .. } => None,
+        }
     }
 
     pub(crate) fn blocks(&self) -> bool {

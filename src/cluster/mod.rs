@@ -6,6 +6,7 @@ pub(crate) mod core;
 pub(crate) mod executor;
 mod group;
 pub(crate) mod job;
+pub(crate) mod learned;
 pub(crate) mod pubsub;
 mod refresher;
 pub(crate) mod routes;

@@ -10,6 +10,9 @@ use crate::slot::Slot;
 #[derive(Debug)]
 pub(crate) struct Cut<'a> {
     command: &'a Command,
+    /// The argument that is the first key, and how many arguments lie from one key to the next.
+    first: usize,
+    step: usize,
     /// One for each key, in the order of their slots; those of one slot in the order of the command.
     shares: Vec<Share>,
     /// What stands before the first key: with it each part begins.
@@ -80,7 +83,7 @@ impl<'a> Cut<'a> {
         let mut tail = Run::new(at);
         args.for_each(|(_, end)| tail.add(end));
         order.sort_unstable();
-        Self { command, shares: in_order(&order, &runs), head, tail, answers_lists }
+        Self { command, first, step, shares: in_order(&order, &runs), head, tail, answers_lists }
     }
 
     /// How many parts there are.
@@ -127,6 +130,12 @@ impl<'a> Part<'a> {
     /// The whole.
     pub(crate) fn command(&self) -> &'a Command {
         self.cut.command
+    }
+
+    /// Which of the command's arguments are its keys.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = usize> {
+        let Cut { first, step, .. } = self.cut;
+        self.shares.iter().map(move |share| first + share.place * step)
     }
 
     /// Whether it is answered by a list with an element for each of its keys.

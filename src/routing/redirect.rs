@@ -93,7 +93,14 @@ pub(crate) fn kind_of(error: &ServerError) -> ErrorKind {
 /// Whether an error reply means that nothing was done. A script may have written before it failed; the codes that a
 /// server checks before it runs one are the exception.
 pub(crate) fn outcome_of(error: &ServerError, scripted: bool) -> Outcome {
-    if !scripted {
+    // Nothing has begun if the server does not know EVAL_RO, FCALL or their kind. A function that is not found is told in words
+    // that a script may answer as well, after some writes.
+    let is_unknown = || {
+        let text = error.text().to_ascii_lowercase();
+        let name = text.strip_prefix("err unknown command ").and_then(|name| name.get(1..));
+        name.is_some_and(|name| name.starts_with("eval") || name.starts_with("fcall"))
+    };
+    if !scripted || is_unknown() {
         return Outcome::Rejected;
     }
     match error.class() {
@@ -182,5 +189,11 @@ mod tests {
         assert_eq!(outcome_of(&ServerError::new("ERR Error running script"), true), Outcome::MaybeExecuted);
         assert_eq!(outcome_of(&ServerError::new("NOSCRIPT No matching script."), true), Outcome::Rejected);
         assert_eq!(outcome_of(&ServerError::new("ERR syntax error"), false), Outcome::Rejected);
+        let unknown = "ERR unknown command `FCALL`, with args beginning with: `f`, `0`, ";
+        assert_eq!(outcome_of(&ServerError::new(unknown), true), Outcome::Rejected);
+        let unknown = "ERR unknown command 'eval_ro', with args beginning with: 'return 1' '0' ";
+        assert_eq!(outcome_of(&ServerError::new(unknown), true), Outcome::Rejected);
+        // The words of a script.
+        assert_eq!(outcome_of(&ServerError::new("ERR unknown command 'x'"), true), Outcome::MaybeExecuted);
     }
 }

@@ -151,6 +151,14 @@ async fn a_read_survives_the_loss_of_parts_and_a_write_tells_how_many_failed() {
     assert!(error.to_string().contains("3 of its 15 parts failed"), "{error}");
     let deleted = keys.iter().filter(|key| cluster.ledger().count(&format!("DEL {key}")) == 1).count();
     assert_eq!(deleted, 12);
+    // The error says which: what is done was executed, and what is not known was not in this case.
+    let told = error.keys().unwrap();
+    assert_eq!((told.done.len(), told.not_done.len(), told.unknown.len()), (12, 0, 3));
+    for (key, count) in told.done.iter().map(|key| (key, 1)).chain(told.unknown.iter().map(|key| (key, 0))) {
+        let key = std::str::from_utf8(key).unwrap();
+        assert_eq!(cluster.ledger().count(&format!("DEL {key}")), count, "{key}");
+    }
+    assert!(error.to_string().contains("; of its keys 12 are done, 0 not, 3 unknown"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,153 @@
+//! [`LearnedCommands`]: what servers have told of commands that the table does not know, of modules and newer servers.
+//!
+//! Source: [COMMAND INFO](https://redis.io/docs/latest/commands/command-info/),
+//! [COMMAND GETKEYS](https://redis.io/docs/latest/commands/command-getkeys/).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::command::{Command, strange};
+use crate::protocol::command_spec::{Access, Blocking, CommandSpec, Keys, RequestPolicy, ResponsePolicy};
+use crate::protocol::value::Value;
+
+/// Names that are remembered; no server has as many that the table does not know. More are asked for each time.
+const MOST: usize = 4096;
+
+/// What servers have told of commands, by their names in upper case.
+#[derive(Debug, Default)]
+pub(crate) struct LearnedCommands {
+    by_name: Mutex<HashMap<String, Arc<OnceCell<Learned>>>>,
+}
+
+/// What is known of a command from its name alone.
+#[derive(Debug, Clone)]
+pub(super) struct Learned {
+    pub(super) spec: Arc<CommandSpec>,
+    /// Where its keys are depends on its arguments: a server is asked for each call.
+    pub(super) has_movable_keys: bool,
+}
+
+impl LearnedCommands {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<OnceCell<Learned>>>> {
+        // Nothing panics while it is held.
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place for what is known of `name`. Who finds it empty asks; others wait for the answer.
+    pub(super) fn place(&self, name: &str) -> Arc<OnceCell<Learned>> {
+        let mut by_name = self.lock();
+        if by_name.len() >= MOST && !by_name.contains_key(name) {
+            return Arc::default();
+        }
+        Arc::clone(by_name.entry(name.to_owned()).or_default())
+    }
+
+    /// What is known of it so far.
+    pub(crate) fn spec_of(&self, command: &Command) -> Option<Arc<CommandSpec>> {
+        if !strange(command) {
+            return None;
+        }
+        let by_name = self.lock();
+        by_name.get(&name_of(command))?.get().map(|learned| Arc::clone(&learned.spec))
+    }
+}
+
+pub(super) fn name_of(command: &Command) -> String {
+    String::from_utf8_lossy(command.arg_at(0)).to_ascii_uppercase()
+}
+
+/// Reads the one entry of a `COMMAND INFO`: name, arity, flags, first and last key, step, ACL categories, tips. Redis 6.2 has
+/// no tips.
+pub(super) fn learned_of(reply: &Value) -> Option<Learned> {
+    let Value::Array(entries) = reply else { return None };
+    let Value::Array(entry) = entries.first()? else { return None };
+    let words = |place: usize| match entry.get(place) {
+        Some(Value::Array(words) | Value::Set(words)) => words.as_slice(),
+        Some(_) | None => &[],
+    };
+    let has_flag = |flag: &str| words(2).iter().any(|word| word.as_str() == Some(flag));
+    let number = |place: usize| entry.get(place).and_then(Value::as_int);
+    let tip = |name: &str| words(7).iter().filter_map(Value::as_str).find_map(|tip| tip.strip_prefix(name));
+    let (first, last, step) = (number(3)?, number(4)?, number(5)?);
+    let keys = match (u8::try_from(first), i16::try_from(last), u8::try_from(step)) {
+        (Ok(first @ 1..), Ok(last), Ok(step @ 1..)) => Keys::Range { first, last, step },
+        _no_fixed_place => Keys::None,
+    };
+    let access = match (has_flag("readonly"), has_flag("write")) {
+        (true, _) => Access::Read,
+        (false, true) => Access::Write,
+        (false, false) => Access::Neither,
+    };
+    let spec = CommandSpec {
+        name: "it",
+        access,
+        idempotent: access == Access::Read,
+        // The usual place of a timeout, if there is one.
+        blocking: if has_flag("blocking") { Blocking::SecondsLast } else { Blocking::Never },
+        keys,
+        request: match tip("request_policy:") {
+            Some("all_nodes") => RequestPolicy::AllNodes,
+            Some("all_shards") => RequestPolicy::AllShards,
+            Some("multi_shard") => RequestPolicy::MultiShard,
+            Some(_) => RequestPolicy::Special,
+            None if keys == Keys::None => RequestPolicy::AnyNode,
+            None => RequestPolicy::ByKey,
+        },
+        response: match tip("response_policy:") {
+            Some("one_succeeded") => ResponsePolicy::OneSucceeded,
+            Some("all_succeeded") => ResponsePolicy::AllSucceeded,
+            Some("agg_logical_and") => ResponsePolicy::LogicalAnd,
+            Some("agg_logical_or") => ResponsePolicy::LogicalOr,
+            Some("agg_min") => ResponsePolicy::Min,
+            Some("agg_max") => ResponsePolicy::Max,
+            Some("agg_sum") => ResponsePolicy::Sum,
+            Some(_) => ResponsePolicy::Special,
+            None => ResponsePolicy::Single,
+        },
+        container: false,
+        scripted: false,
+    };
+    Some(Learned { spec: Arc::new(spec), has_movable_keys: has_flag("movablekeys") })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::learned_of;
+    use crate::protocol::command_spec::{Access, Keys, RequestPolicy, ResponsePolicy};
+    use crate::protocol::value::Value;
+
+    fn text(text: &'static str) -> Value {
+        Value::Bulk(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn reply(flags: &[&'static str], keys: [i64; 3], tips: &[&'static str]) -> Value {
+        let list = |words: &[&'static str]| Value::Array(words.iter().map(|word| text(word)).collect());
+        let mut entry = vec![text("mod.cmd"), Value::Int(-2), list(flags)];
+        entry.extend(keys.map(Value::Int));
+        entry.extend([list(&[]), list(tips)]);
+        Value::Array(vec![Value::Array(entry)])
+    }
+
+    #[test]
+    fn what_a_server_says_of_a_command_is_read() {
+        let learned = learned_of(&reply(&["readonly"], [1, -1, 1], &[])).unwrap();
+        assert_eq!(learned.spec.access, Access::Read);
+        assert_eq!(learned.spec.keys, Keys::Range { first: 1, last: -1, step: 1 });
+        assert_eq!(learned.spec.request, RequestPolicy::ByKey);
+        assert!(!learned.has_movable_keys);
+        let tips = ["request_policy:all_shards", "response_policy:agg_sum"];
+        let learned = learned_of(&reply(&["write", "movablekeys"], [0, 0, 0], &tips)).unwrap();
+        assert_eq!((learned.spec.access, learned.spec.idempotent), (Access::Write, false));
+        assert_eq!(
+            (learned.spec.request, learned.spec.response),
+            (RequestPolicy::AllShards, ResponsePolicy::Sum)
+        );
+        assert!(learned.has_movable_keys);
+        assert!(learned_of(&Value::Array(vec![Value::Nil])).is_none(), "no server knows it");
+        assert!(learned_of(&Value::Nil).is_none());
+    }
+}
