@@ -14,8 +14,8 @@ use tokio::task::unconstrained;
 use crate::cluster::core::Core;
 use crate::cluster::executor::{FirstAttempt, execute};
 use crate::cluster::job::Deadline;
-use crate::command::Command;
 use crate::command::draft::Draft;
+use crate::command::{Command, Target};
 use crate::connection::link::Pending;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::command_spec::{BlockTimeout, Blocking};
@@ -70,6 +70,20 @@ impl<'a, R> Request<'a, R> {
     /// Gives this request its own deadline; see [`Command::timeout`]. Of no effect once it was polled.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.changed(|command| command.timeout(timeout))
+    }
+
+    /// Sends it to `target` instead of where its keys and its policy say; see [`Command::to`]. Of no effect once it was
+    /// polled.
+    ///
+    /// ```no_run
+    /// # use keyslot::{Client, Commands, NodeAddr, Target};
+    /// # async fn example(client: Client, node: NodeAddr) -> keyslot::Result<()> {
+    /// let keys_there: u64 = client.dbsize().to(Target::Node(node)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn to(self, target: Target) -> Self {
+        self.changed(|command| command.to(target))
     }
 
     /// Allows to send it again though it may have been executed; see [`Command::idempotent`]. Of no effect once it was
@@ -178,7 +192,8 @@ fn plain_slot(command: &Command) -> Option<Slot> {
     (!needs_a_plan).then_some(slot)
 }
 
-fn deadline(core: &Core, command: &Command) -> Deadline {
+/// The time that a command has from now on.
+pub(crate) fn deadline(core: &Core, command: &Command) -> Deadline {
     let usual = core.config.command_timeout;
     match (command.own_timeout(), command.block_timeout()) {
         (Some(own), _) => Deadline::after(own),

@@ -80,6 +80,40 @@ pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Dea
     whole
 }
 
+/// Executes a copy of `command` at each node that it is for; each has its own result, in the order of the map.
+pub(crate) async fn execute_each(
+    core: &Core,
+    command: &Command,
+    deadline: Deadline,
+) -> Result<Vec<(NodeAddr, Result<Value>)>> {
+    let named = |error: Error| error.with_command(command.shared_name()).with_slot(command.marked_slot());
+    let places = {
+        let routes = core.routes();
+        match plan(command, routes.map()).map_err(named)? {
+            Plan::One(place) => vec![place],
+            Plan::Parts(parts) => match parts.shape {
+                Shape::Copies(places) => places,
+                Shape::BySlot(_) => {
+                    return Err(named(Error::usage(
+                        "its keys are in different slots: each node would get its own part of it, not a copy",
+                    )));
+                }
+            },
+        }
+    };
+    let mut jobs: Vec<Job<'_>> =
+        places.into_iter().map(|place| Job::new(Unit::Command(command), place).with_witness()).collect();
+    run(core, &mut jobs, deadline).await;
+    let told = jobs.iter_mut().map(|job| {
+        let result = job.take_result();
+        // Who was never asked has no name only if there is nobody to ask.
+        let node =
+            job.witness().ok_or_else(|| result.as_ref().err().cloned().unwrap_or_else(Error::closed))?;
+        Ok((node, result))
+    });
+    told.collect()
+}
+
 /// A command that does not go to one place as it is.
 struct Special<'a> {
     /// Its place among the commands.
@@ -181,9 +215,11 @@ fn merge_parts(command: &Command, merge: &Merge, parts: &mut [Job<'_>]) -> Resul
     let any_effect = results
         .iter()
         .any(|part| part.as_ref().map_or_else(|error| error.outcome() == Outcome::MaybeExecuted, |_| true));
-    let first = results.into_iter().find_map(Result::err).unwrap_or_else(Error::closed);
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let first = errors.next().unwrap_or_else(Error::closed);
+    let others = errors.filter_map(|error| error.node().cloned()).collect();
     let outcome = if any_effect && !only_reads { Outcome::MaybeExecuted } else { first.outcome() };
-    Err(first.of_parts(failed, count).with_outcome(outcome))
+    Err(first.of_parts(failed, count, others).with_outcome(outcome))
 }
 
 /// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that

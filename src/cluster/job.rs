@@ -70,7 +70,8 @@ enum Trouble {
 pub(crate) struct Job<'a> {
     unit: Unit<'a>,
     place: Place,
-    /// Begins with the first attempt that had no success: the usual job has none, so a large pipeline is cheap.
+    /// Begins with the first attempt that had no success: the usual job has none, so a large pipeline is cheap. One that
+    /// has to tell who answered it has it from the start.
     history: Option<Box<History>>,
     result: Option<Result<Value>>,
 }
@@ -247,6 +248,21 @@ impl<'a> Job<'a> {
         Self { unit, place, history: None, result: None }
     }
 
+    /// Remembers who answers, whatever the answer.
+    pub(crate) fn with_witness(mut self) -> Self {
+        self.history();
+        self
+    }
+
+    /// The node that answered last, or that was meant; see [`Job::with_witness`].
+    pub(crate) fn witness(&self) -> Option<NodeAddr> {
+        let asked = self.history.as_ref().and_then(|history| history.node.clone());
+        asked.or_else(|| match &self.place {
+            Place::Node(addr) | Place::Shard { primary: addr, .. } => Some(addr.clone()),
+            Place::Slot(_) | Place::Any => None,
+        })
+    }
+
     #[inline]
     pub(crate) fn place(&self) -> &Place {
         &self.place
@@ -312,6 +328,9 @@ impl<'a> Job<'a> {
         match self.unit.reply(replies, count, of_one) {
             Ok(value) => {
                 self.result = Some(Ok(value));
+                if let Some(history) = &mut self.history {
+                    history.node = Some(node.clone());
+                }
                 Aftermath::Nothing
             }
             Err(failure) => self.failed(node, failure, limit),
