@@ -16,6 +16,7 @@ use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::request::{Request, convert, deadline};
+use crate::scan::Scan;
 use crate::stats::Stats;
 use crate::topology::slot_map::SlotMap;
 use crate::transaction::Transaction;
@@ -96,6 +97,11 @@ impl Client {
         let each = executor::execute_each(core, &command, deadline).await?;
         let read = |value| convert(value, command.shared_name());
         Ok(each.into_iter().map(|(node, result)| (node, result.and_then(read))).collect())
+    }
+
+    /// All keys of the cluster, as a stream; see [`Scan`] for what it promises.
+    pub fn scan(&self) -> Scan {
+        Scan::new(Arc::clone(&self.cluster))
     }
 
     /// Commands that are sent together, to any slots, and answered in order.

@@ -28,9 +28,9 @@
 //!
 //! ```text
 //! 7  builder                                             puts it together
-//! 6  client  request  pipeline  transaction              the handles
+//! 6  client  request  pipeline  transaction  scan        the handles
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
-//! 4  routing/    plan  redirect  gather                  decisions, pure
+//! 4  routing/    plan  redirect  gather  scan plan       decisions, pure
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
 //! 2  command                                             one request, encoded once
 //! 1  protocol/   bytes and values, pure
@@ -58,6 +58,7 @@ mod pipeline;
 mod protocol;
 mod request;
 mod routing;
+mod scan;
 mod slot;
 mod stats;
 #[cfg(feature = "testkit")]
@@ -82,6 +83,7 @@ pub use protocol::to_arg::{ArgWriter, ToArg, WrittenArg};
 pub use protocol::to_args::{Element, ToArgs};
 pub use protocol::value::Value;
 pub use request::Request;
+pub use scan::{Scan, ScanKeys, ScanPages};
 pub use slot::Slot;
 pub use stats::Stats;
 pub use topology::slot_map::{Health, Node, Role, Shard, SlotMap, SlotRange};

@@ -22,6 +22,7 @@ mod outcomes;
 mod pooling;
 mod redirects;
 mod resharding;
+mod scan;
 mod scenarios;
 mod schedules;
 mod sessions;
