@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
+use crate::cluster::executor;
 use crate::cluster::pubsub::options::SubscriberOptions;
 use crate::command::Command;
 use crate::command::draft::{Said, known, whole};
 use crate::commands::{all_commands, options, replies};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::node::NodeAddr;
 use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::pubsub::Subscriber;
-use crate::request::Request;
+use crate::request::{Request, convert, deadline};
 use crate::routing::explain::{Explanation, explain};
+use crate::scan::Scan;
 use crate::stats::Stats;
 use crate::topology::slot_map::SlotMap;
 use crate::transaction::Transaction;
@@ -57,6 +60,51 @@ impl Client {
     /// ```
     pub fn execute<R: FromValue>(&self, command: Command) -> Request<'_, R> {
         Request::new(self.cluster.core(), command)
+    }
+
+    /// Sends a copy of `command` to each node that it is for, and gives each node's own result, in the order of the
+    /// [`slot_map`](Self::slot_map): where `execute` puts replies together, and one error is the error of the whole.
+    ///
+    /// Which nodes these are, [`Command::to`] says, or the servers' policy: for `INFO` all primaries, for `CONFIG SET` all
+    /// nodes, for a command with a key its one node. The address is that of the node that answered, or that was asked last.
+    ///
+    /// ```no_run
+    /// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+    /// use keyslot::{Command, Target};
+    ///
+    /// let memory = Command::new("INFO memory").to(Target::AllNodes);
+    /// for (node, info) in client.execute_each::<String>(memory).await? {
+    ///     match info {
+    ///         Ok(info) => println!("{node}: {} lines", info.lines().count()),
+    ///         Err(error) => println!("{node} does not tell: {error}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Only if nothing was sent: a closed client, or a command that has no nodes to go to as a whole, such as `MGET` of
+    /// keys in several slots.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`], for each node.
+    pub async fn execute_each<R: FromValue>(&self, command: Command) -> Result<Vec<(NodeAddr, Result<R>)>> {
+        let core = self.cluster.core();
+        if core.is_closed() {
+            return Err(Error::closed().with_command(command.shared_name()));
+        }
+        let deadline = deadline(core, &command);
+        let each = executor::execute_each(core, &command, deadline).await?;
+        let read = |value| convert(value, command.shared_name());
+        Ok(each.into_iter().map(|(node, result)| (node, result.and_then(read))).collect())
+    }
+
+    /// All keys of the cluster, as a stream; see [`Scan`] for what it promises.
+    pub fn scan(&self) -> Scan {
+        Scan::new(Arc::clone(&self.cluster))
     }
 
     /// Commands that are sent together, to any slots, and answered in order.

@@ -253,10 +253,23 @@ impl Error {
         self
     }
 
-    /// Says of a command that went in `count` parts that `failed` of them failed; `self` is the first.
-    pub(crate) fn of_parts(mut self, failed: usize, count: usize) -> Self {
+    /// Says of a command that went in `count` parts that `failed` of them failed; `self` is the first, and `others` are the
+    /// nodes of the other ones. Each is named once, and of many the first few.
+    pub(crate) fn of_parts(mut self, failed: usize, count: usize, mut others: Vec<NodeAddr>) -> Self {
+        const NAMED: usize = 8;
         let message = std::mem::take(&mut self.0.message);
-        self.0.message = format!("{failed} of its {count} parts failed, the first with: {message}").into();
+        let mut text = format!("{failed} of its {count} parts failed, the first with: {message}");
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|node| Some(node) != self.0.node.as_ref());
+        if !others.is_empty() {
+            let named: Vec<String> = others.iter().take(NAMED).map(ToString::to_string).collect();
+            text = format!("{text}; others failed at {}", named.join(", "));
+        }
+        if let Some(more) = others.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            text = format!("{text} and {more} more nodes");
+        }
+        self.0.message = text.into();
         self
     }
 

@@ -29,10 +29,10 @@
 //!
 //! ```text
 //! 7  builder                                             puts it together
-//! 6  client  request  pipeline  transaction  pubsub      the handles
+//! 6  client  request  pipeline  transaction  pubsub  scan  the handles
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
 //!    cluster/pubsub/  one task for each subscriber
-//! 4  routing/    plan  redirect  gather                  decisions, pure
+//! 4  routing/    plan  redirect  gather  scan plan       decisions, pure
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
 //! 2  command  json                                       one request, encoded once
 //! 1  protocol/   bytes and values, pure
@@ -63,6 +63,7 @@ mod protocol;
 mod pubsub;
 mod request;
 mod routing;
+mod scan;
 mod slot;
 mod stats;
 #[cfg(feature = "testkit")]
@@ -101,6 +102,7 @@ pub use protocol::value::Value;
 pub use pubsub::{Subscriber, SubscriberHandle};
 pub use request::Request;
 pub use routing::explain::{ExplainedPart, Explanation};
+pub use scan::{Scan, ScanKeys, ScanPages};
 pub use slot::Slot;
 pub use stats::Stats;
 pub use topology::slot_map::{Health, Node, Role, Shard, SlotMap, SlotRange};

@@ -209,7 +209,8 @@ fn plain_slot(command: &Command) -> Option<Slot> {
     (!needs_a_plan).then_some(slot)
 }
 
-fn deadline(core: &Core, command: &Command) -> Deadline {
+/// The time that a command has from now on.
+pub(crate) fn deadline(core: &Core, command: &Command) -> Deadline {
     let usual = core.config.command_timeout;
     match (command.own_timeout(), command.block_timeout()) {
         (Some(own), _) => Deadline::after(own),

@@ -1,13 +1,13 @@
 //! [`Core`]: what all handles of a client share: the routes and everything that changes them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::cluster::learned::LearnedCommands;
 use crate::cluster::routes::Routes;
@@ -73,12 +73,18 @@ struct Topology {
     retired: Vec<(Arc<NodePool>, Instant)>,
 }
 
+/// How long a refresh is waited for before it is asked for once more: one that found nobody to answer ends without a word.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// Asks for a refresh and tells when one has changed something. Requests coalesce.
 #[derive(Debug, Default)]
 pub(crate) struct RefreshSignal {
     is_wanted: AtomicBool,
     wanted: Notify,
     changed: Notify,
+    begun: AtomicU64,
+    /// The number of the last refresh whose view was taken over.
+    taken_over: watch::Sender<u64>,
 }
 
 impl RefreshSignal {
@@ -96,7 +102,23 @@ impl RefreshSignal {
 
     /// Notes that a refresh begins: it serves every request until now.
     pub(super) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
         self.is_wanted.store(false, Ordering::Release);
+    }
+
+    /// Notes that the view of the refresh that began last was taken over.
+    pub(super) fn finish(&self) {
+        self.taken_over.send_replace(self.begun.load(Ordering::Acquire));
+    }
+
+    /// Resolves when the routes say what the cluster said after the first poll.
+    pub(crate) async fn refreshed(&self) {
+        let before = self.begun.load(Ordering::Acquire);
+        let mut taken_over = self.taken_over.subscribe();
+        self.request();
+        while timeout(ASK_AGAIN, taken_over.wait_for(|number| *number > before)).await.is_err() {
+            self.request();
+        }
     }
 
     /// Resolves at the next change of the routes after its first poll.
@@ -298,7 +320,7 @@ impl Core {
             }
         };
         // What has not ended by then ends with its links.
-        drop(tokio::time::timeout(limit, drained).await);
+        drop(timeout(limit, drained).await);
         self.ended.store(true, Ordering::Release);
         let mut topology = self.topology();
         let routes = self.routes.swap(Arc::new(Routes::empty()));

@@ -127,6 +127,42 @@ fn ask(core: &Core, command: Command, deadline: Deadline) -> BoxFuture<'_, Resul
     async move { execute(core, &command.to(Target::Random), None, deadline).await }.boxed()
 }
 
+/// Executes a copy of `command` at each node that it is for; each has its own result, in the order of the map.
+pub(crate) async fn execute_each(
+    core: &Core,
+    command: &Command,
+    deadline: Deadline,
+) -> Result<Vec<(NodeAddr, Result<Value>)>> {
+    let learned = learn(core, std::slice::from_ref(command), deadline).await;
+    let command = learned.first().unwrap_or(command);
+    let named = |error: Error| error.with_command(command.shared_name()).with_slot(command.marked_slot());
+    let places = {
+        let routes = core.routes();
+        match plan(command, routes.map()).map_err(named)? {
+            Plan::One(place) => vec![place],
+            Plan::Parts(parts) => match parts.shape {
+                Shape::Copies(places) => places,
+                Shape::BySlot(_) => {
+                    return Err(named(Error::usage(
+                        "its keys are in different slots: each node would get its own part of it, not a copy",
+                    )));
+                }
+            },
+        }
+    };
+    let mut jobs: Vec<Job<'_>> =
+        places.into_iter().map(|place| Job::new(Unit::Command(command), place).with_witness()).collect();
+    run(core, &mut jobs, deadline).await;
+    let told = jobs.iter_mut().map(|job| {
+        let result = job.take_result();
+        // Who was never asked has no name only if there is nobody to ask.
+        let node =
+            job.witness().ok_or_else(|| result.as_ref().err().cloned().unwrap_or_else(Error::closed))?;
+        Ok((node, result))
+    });
+    told.collect()
+}
+
 /// A command that does not go to one place as it is.
 struct Special<'a> {
     /// Its place among the commands.
@@ -231,9 +267,11 @@ fn merge_parts(command: &Command, merge: &Merge, parts: &mut [Job<'_>]) -> Resul
     let any_effect = results
         .iter()
         .any(|part| part.as_ref().map_or_else(|error| error.outcome() == Outcome::MaybeExecuted, |_| true));
-    let first = results.into_iter().find_map(Result::err).unwrap_or_else(Error::closed);
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let first = errors.next().unwrap_or_else(Error::closed);
+    let others = errors.filter_map(|error| error.node().cloned()).collect();
     let outcome = if any_effect && !only_reads { Outcome::MaybeExecuted } else { first.outcome() };
-    let error = first.of_parts(failed, count).with_outcome(outcome);
+    let error = first.of_parts(failed, count, others).with_outcome(outcome);
     Err(match keys {
         Some(keys) => error.with_keys(keys),
         None => error,

@@ -68,7 +68,8 @@ pub(crate) struct Asked<'n> {
 pub(crate) struct Job<'a> {
     unit: Unit<'a>,
     place: Place,
-    /// Begins with the first attempt that had no success: the usual job has none, so a large pipeline is cheap.
+    /// Begins with the first attempt that had no success: the usual job has none, so a large pipeline is cheap. One that
+    /// has to tell who answered it has it from the start.
     history: Option<Box<History>>,
     result: Option<Result<Value>>,
 }
@@ -120,6 +121,21 @@ impl<'a> Job<'a> {
     #[inline]
     pub(crate) fn new(unit: Unit<'a>, place: Place) -> Self {
         Self { unit, place, history: None, result: None }
+    }
+
+    /// Remembers who answers, whatever the answer.
+    pub(crate) fn with_witness(mut self) -> Self {
+        self.history();
+        self
+    }
+
+    /// The node that answered last, or that was meant; see [`Job::with_witness`].
+    pub(crate) fn witness(&self) -> Option<NodeAddr> {
+        let asked = self.history.as_ref().and_then(|history| history.node.clone());
+        asked.or_else(|| match &self.place {
+            Place::Node(addr) | Place::Shard { primary: addr, .. } => Some(addr.clone()),
+            Place::Slot(_) | Place::Read(_) | Place::Any => None,
+        })
     }
 
     #[inline]
@@ -192,6 +208,9 @@ impl<'a> Job<'a> {
             }
             Ok(value) => {
                 self.result = Some(Ok(value));
+                if let Some(history) = &mut self.history {
+                    history.node = Some(asked.node.clone());
+                }
                 Aftermath::Nothing
             }
             Err(Failure::Refused(error)) if asked.is_replica => {

@@ -107,6 +107,7 @@ pub(super) async fn keep_fresh(core: Arc<Core>) {
         core.counters.refreshes.add_one();
         if let Some(view) = best_view(&core).await {
             core.install(view);
+            core.signal.finish();
         }
         last = Instant::now();
         let changed = !Arc::ptr_eq(&before, core.routes().map());

@@ -6,3 +6,6 @@ pub(crate) mod gather;
 pub(crate) mod plan;
 pub(crate) mod read_policy;
 pub(crate) mod redirect;
+pub(crate) mod scan_filter;
+pub(crate) mod scan_plan;
+pub(crate) mod scan_token;

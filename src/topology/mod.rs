@@ -2,5 +2,7 @@
 
 pub(crate) mod diff;
 pub(crate) mod discovery;
+pub(crate) mod node_state;
 pub(crate) mod patch;
 pub(crate) mod slot_map;
+pub(crate) mod slot_set;

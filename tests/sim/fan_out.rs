@@ -309,3 +309,99 @@ async fn long_keys_and_values_are_split_like_short_ones() {
     let keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(client.del(&keys).await.unwrap(), 15);
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_node_gives_its_own_result_in_the_order_of_the_map() {
+    let cluster = SimCluster::builder().primaries(3).replicas(1).start_in_memory().unwrap();
+    let client = connect(&cluster).await;
+    client.mset(mixed(&cluster, 20).iter().map(|key| (key, "1"))).await.unwrap();
+    sleep(60 * SECOND).await;
+    let map = client.slot_map();
+    let each = client.execute_each::<u64>(Command::new("DBSIZE")).await.unwrap();
+    let sizes: Vec<_> = each.iter().map(|(node, size)| (node, *size.as_ref().unwrap())).collect();
+    assert_eq!(sizes, map.shards().map(|shard| (&shard.primary().addr, 20)).collect::<Vec<_>>());
+
+    let everywhere = Command::new("DBSIZE").to(Target::AllNodes);
+    let each = client.execute_each::<u64>(everywhere).await.unwrap();
+    assert!(each.iter().map(|(node, _)| node).eq(map.nodes().iter().map(|node| &node.addr)));
+    assert!(each.iter().all(|(_, size)| *size.as_ref().unwrap() == 20));
+
+    // One node, or whichever one answered.
+    let key = key_of(&cluster, &primaries(&cluster)[1], "k");
+    let [(node, value)] = &client.execute_each::<i64>(Command::new("GET").key(&key)).await.unwrap()[..]
+    else {
+        panic!()
+    };
+    assert_eq!((node, *value.as_ref().unwrap()), (&owner(&cluster, &key), 1));
+    let to = another(&cluster, &key);
+    cluster.move_slot(slot(&key), &to).unwrap();
+    let [(node, value)] = &client.execute_each::<i64>(Command::new("GET").key(&key)).await.unwrap()[..]
+    else {
+        panic!()
+    };
+    assert_eq!((node, *value.as_ref().unwrap()), (&to, 1));
+    let time = Command::new("TIME").to(Target::Random);
+    let each = client.execute_each::<Vec<u64>>(time).await.unwrap();
+    assert!(primaries(&cluster).contains(&each[0].0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_node_that_fails_is_one_error_among_the_results() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let refuses = primaries(&cluster).remove(1);
+    let no = FaultKind::Error("NOPERM no".to_owned());
+    cluster.inject(Fault::new(no).node(&refuses).command("DBSIZE"));
+    let each = client.execute_each::<u64>(Command::new("DBSIZE")).await.unwrap();
+    for (node, size) in &each {
+        match size {
+            Ok(size) => assert_eq!(*size, 0),
+            Err(error) => assert_eq!((error.code(), error.node()), (Some("NOPERM"), Some(&refuses))),
+        }
+        assert_eq!(size.is_err(), *node == refuses);
+    }
+    // A reply that does not fit is an error of its node.
+    let each = client.execute_each::<u64>(Command::new("PING")).await.unwrap();
+    assert!(each.iter().all(|(_, pong)| pong.as_ref().unwrap_err().kind() == ErrorKind::Conversion));
+    let error = client.execute_each::<Value>(Command::new("MGET").arg("a").arg("b")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    client.close().await;
+    let error = client.execute_each::<Value>(Command::new("PING")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_many_nodes_names_them_and_how_many() {
+    let cluster = SimCluster::builder().primaries(12).start_in_memory().unwrap();
+    let client = connect(&cluster).await;
+    let no = || FaultKind::Error("NOPERM no".to_owned());
+    let nodes = primaries(&cluster);
+    for node in &nodes[2..4] {
+        cluster.inject(Fault::new(no()).node(node).command("FLUSHALL"));
+    }
+    let error = client.execute::<()>(Command::new("FLUSHALL")).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("2 of its 12 parts failed"), "{text}");
+    assert!(nodes[2..4].iter().all(|node| text.contains(&node.to_string())), "{text}");
+    assert!(!text.contains(&nodes[5].to_string()), "{text}");
+    cluster.inject(Fault::new(no()).command("FLUSHALL"));
+    let text = client.execute::<()>(Command::new("FLUSHALL")).await.unwrap_err().to_string();
+    assert!(text.contains("12 of its 12 parts failed") && text.contains("and 3 more nodes"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_typed_command_takes_a_target() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 7);
+    client.mset(keys.iter().map(|key| (key, "1"))).await.unwrap();
+    let node = primaries(&cluster).remove(2);
+    assert_eq!(client.dbsize().to(Target::Node(node.clone())).await.unwrap(), 7);
+    assert_eq!(client.dbsize().to(Target::SlotOf(keys[0].clone().into())).await.unwrap(), 7);
+    assert_eq!(client.dbsize().to(Target::Random).await.unwrap(), 7);
+    assert_eq!(client.dbsize().to(Target::AllNodes).await.unwrap(), 21);
+    client.ping().to(Target::Node(node.clone())).await.unwrap();
+    assert_eq!((received_by_all(&cluster, "PING"), cluster.received(&node, "PING")), (1, 1));
+    client.flushall().to(Target::Node(node)).await.unwrap();
+    assert_eq!(client.dbsize().await.unwrap(), 14);
+}

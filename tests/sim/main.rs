@@ -24,6 +24,7 @@ mod pubsub;
 mod redirects;
 mod replica_reads;
 mod resharding;
+mod scan;
 mod scenarios;
 mod schedules;
 mod sessions;

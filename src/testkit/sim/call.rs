@@ -21,6 +21,8 @@ pub(super) struct DataCall<'a> {
     pub(super) keys: &'a mut Keyspace,
     pub(super) profile: Profile,
     pub(super) rng: &'a mut fastrand::Rng,
+    /// The slot where a `SCAN` begins: another one at each node, and after each start.
+    pub(super) scans_from: u16,
     /// The key whose change is why a command that waited is called again.
     pub(super) ready: Option<&'a Bytes>,
 }

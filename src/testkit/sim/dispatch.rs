@@ -296,7 +296,8 @@ fn run(
         Run::Data(function) => {
             let World { nodes, rng, .. } = world;
             let Some(node) = nodes.get_mut(node.0) else { return Err(Refused::new("ERR no such node")) };
-            function(&mut DataCall { args, keys: &mut node.keys, profile: node.profile, rng, ready })
+            let (profile, scans_from) = (node.profile, node.scans_from());
+            function(&mut DataCall { args, keys: &mut node.keys, profile, rng, scans_from, ready })
         }
         Run::World(function) => function(&mut Call { args, session, node, world }),
         Run::Dispatcher(builtin) => match builtin {

@@ -61,6 +61,7 @@ pub(super) fn node(
         endpoint: Endpoint::Ip,
         profile,
         process: Process::Running,
+        starts: 0,
         is_alive: watch::Sender::new(true),
         is_isolated: false,
         absences: 0,

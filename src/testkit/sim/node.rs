@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::node::NodeAddr;
+use crate::slot::Slot;
 use crate::testkit::sim::acl::User;
 use crate::testkit::sim::keyspace::entry::Entry;
 use crate::testkit::sim::keyspace::store::Keyspace;
@@ -91,6 +92,8 @@ pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     pub(super) profile: Profile,
     pub(super) process: Process,
+    /// How often the process was started again.
+    pub(super) starts: u64,
     /// False while the process is dead; who listens on its port follows it.
     pub(super) is_alive: watch::Sender<bool>,
     /// Cut off from the cluster bus.
@@ -168,6 +171,23 @@ impl Node {
     /// Whether others hear of it, and it of them.
     pub(super) fn is_on_bus(&self) -> bool {
         self.process == Process::Running && !self.is_isolated
+    }
+
+    /// `run_id`: another one after each start.
+    pub(super) fn run_id(&self, seed: u64) -> String {
+        Self::id_at(self.index, seed.rotate_left(17).wrapping_add(self.starts))
+    }
+
+    /// `master_replid`: another one after each promotion.
+    pub(super) fn replication_id(&self, seed: u64) -> String {
+        let (primary, epoch) = self.history.id;
+        Self::id_at(primary, seed.rotate_left(34).wrapping_add(epoch))
+    }
+
+    /// A cursor is of no use at another node, nor after a restart, as hash tables have a seed of their process.
+    pub(super) fn scans_from(&self) -> u16 {
+        let place = (self.index.0 as u64).wrapping_mul(5003).wrapping_add(self.starts.wrapping_mul(7919));
+        u16::try_from(place % u64::from(Slot::COUNT)).unwrap_or(0)
     }
 
     /// `CLUSTER MYID` of the node with this place.

@@ -102,6 +102,7 @@ impl World {
         node.process = process;
         node.is_alive.send_replace(process != Process::Dead);
         if process == Process::Dead {
+            self.node_mut(index).starts += 1;
             for session in self.sessions_of(index) {
                 self.close(session);
             }

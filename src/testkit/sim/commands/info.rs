@@ -80,7 +80,7 @@ fn server(call: &Call<'_>, section: &mut Section) {
     section.line("os", "simulated");
     section.line("arch_bits", 64);
     section.line("process_id", call.node.0 + 1);
-    section.line("run_id", &node.id);
+    section.line("run_id", node.run_id(call.world.settings.seed));
     section.line("tcp_port", node.addr.port());
     section.line("server_time_usec", call.world.unix_millis() * 1000);
     let uptime = call.world.begin.elapsed().as_secs();
@@ -175,7 +175,7 @@ fn replication(call: &Call<'_>, section: &mut Section) {
         section.line("replicas_waiting_psync", 0);
     }
     section.line("master_failover_state", "no-failover");
-    section.line("master_replid", &node.shard_id);
+    section.line("master_replid", node.replication_id(world.settings.seed));
     section.line("master_replid2", "0".repeat(40));
     section.line("master_repl_offset", offset);
     section.line("second_repl_offset", -1);

@@ -93,20 +93,29 @@ pub(in crate::testkit::sim) fn page(next: u16, found: Vec<Reply>) -> Answered {
     reply(Reply::Array(vec![Reply::bulk(itoa::Buffer::new().format(next)), Reply::Array(found)]))
 }
 
-/// The cursor is the next slot. A slot's keys come all at once, so that none is missed whatever happens between two
-/// calls; nothing is remembered between them.
+/// The cursor is how many slots were looked at, from the one on where the node begins. A slot's keys come all at once, so
+/// that none is missed whatever happens between two calls; nothing is remembered between them.
 fn scan(call: &mut DataCall<'_>) -> Answered {
     let cursor = cursor(&call.arg(1))?;
     let options = ScanOptions::parse(call.rest(2), Scanned::Keys, call.profile)?;
-    let Some(from) = u16::try_from(cursor).ok().filter(|slot| *slot < Slot::COUNT) else {
+    let Some(from) = u16::try_from(cursor).ok().filter(|place| *place < Slot::COUNT) else {
         return page(0, Vec::new());
     };
+    let begin = call.scans_from;
+    // Places in the order of the scan and slots; they differ by where it begins.
+    let slot_at = |place: u16| (place + begin) % Slot::COUNT;
+    let place_of = |slot: u16| (slot + Slot::COUNT - begin) % Slot::COUNT;
+    let first = slot_at(from);
+    // From its first slot to the last one, and round.
+    let (high, low) = if first >= begin { (first, 0) } else { (Slot::COUNT, first) };
+    let keys =
+        call.keys.keys_from(high).chain(call.keys.keys_from(low).take_while(|(slot, ..)| *slot < begin));
     let mut found = Vec::new();
     let mut next = 0;
     let mut last = None;
-    for (seen, (slot, key, entry)) in call.keys.keys_from(from).enumerate() {
+    for (seen, (slot, key, entry)) in keys.enumerate() {
         if seen >= options.count && last != Some(slot) {
-            next = slot;
+            next = place_of(slot);
             break;
         }
         last = Some(slot);

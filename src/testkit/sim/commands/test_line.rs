@@ -92,6 +92,7 @@ impl TestLine {
             keys: &mut self.keys,
             profile: self.profile,
             rng: &mut self.rng,
+            scans_from: 0,
             ready: None,
         })
     }
