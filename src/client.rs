@@ -4,15 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::cluster::connect::Cluster;
 use crate::command::Command;
 use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
+use crate::error::Result;
 use crate::pipeline::Pipeline;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::request::Request;
+use crate::session::Session;
 use crate::stats::Stats;
 use crate::topology::slot_map::SlotMap;
 use crate::transaction::Transaction;
@@ -65,6 +69,15 @@ impl Client {
     #[must_use]
     pub fn transaction(&self) -> Transaction {
         Transaction::new(Arc::clone(&self.cluster))
+    }
+
+    /// One connection of the primary that serves the slot of `key`, for this caller alone: for `WATCH`, and for `WAIT`.
+    ///
+    /// Waits while all exclusive connections of the node are taken, and until the slot has an owner that can be reached, at
+    /// most for the client's command time-out. Dropping the future takes none.
+    pub async fn session(&self, key: impl ToArg) -> Result<Session> {
+        let key = Bytes::copy_from_slice(Command::new("SESSION").key(key).arg_at(1));
+        Session::begin(Arc::clone(&self.cluster), key).await
     }
 
     /// The topology as the client knows it now: a snapshot, read without a lock.

@@ -28,7 +28,7 @@
 //!
 //! ```text
 //! 7  builder                                             puts it together
-//! 6  client  request  pipeline  transaction              the handles
+//! 6  client  request  pipeline  transaction  session     the handles
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
 //! 4  routing/    plan  redirect  gather                  decisions, pure
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
@@ -49,6 +49,7 @@ mod command;
 mod commands;
 mod config;
 mod connection;
+mod durable;
 mod error;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -58,6 +59,7 @@ mod pipeline;
 mod protocol;
 mod request;
 mod routing;
+mod session;
 mod slot;
 mod stats;
 #[cfg(feature = "testkit")]
@@ -72,7 +74,7 @@ pub use builder::ClientBuilder;
 pub use client::{Client, Commands};
 pub use command::{Command, Target};
 pub use config::{OverloadPolicy, Protocol};
-
+pub use durable::OnDisk;
 pub use error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 pub use node::{NodeAddr, ParseNodeAddrError};
 pub use pipeline::Pipeline;
@@ -82,6 +84,7 @@ pub use protocol::to_arg::{ArgWriter, ToArg, WrittenArg};
 pub use protocol::to_args::{Element, ToArgs};
 pub use protocol::value::Value;
 pub use request::Request;
+pub use session::{Session, SessionRequest, SessionTransaction};
 pub use slot::Slot;
 pub use stats::Stats;
 pub use topology::slot_map::{Health, Node, Role, Shard, SlotMap, SlotRange};

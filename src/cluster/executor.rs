@@ -252,7 +252,7 @@ fn take_due(core: &Core, jobs: &mut [Job<'_>], waiting: &mut Vec<usize>, deadlin
 }
 
 /// Waits until then; true if the routes have changed before.
-async fn pause(core: &Core, until: Option<Instant>) -> bool {
+pub(super) async fn pause(core: &Core, until: Option<Instant>) -> bool {
     let Some(until) = until else { return false };
     tokio::select! {
         biased;
@@ -291,7 +291,7 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
 }
 
 #[inline]
-fn settle(core: &Core, aftermath: Aftermath) {
+pub(super) fn settle(core: &Core, aftermath: Aftermath) {
     match aftermath {
         Aftermath::Nothing => {}
         Aftermath::Refresh => core.signal.request(),

@@ -1,4 +1,5 @@
-//! Where topology, connections and routing meet. The loop of attempts exists once, in `executor`.
+//! Where topology, connections and routing meet. The loop of attempts exists once, in `executor`;
+//! what `pinned` sends has one connection, and so no other attempt once it has begun.
 
 mod attempt;
 pub(crate) mod connect;
@@ -6,5 +7,6 @@ pub(crate) mod core;
 pub(crate) mod executor;
 mod group;
 pub(crate) mod job;
+pub(crate) mod pinned;
 mod refresher;
 pub(crate) mod routes;

@@ -38,6 +38,13 @@ impl ExclusiveLink {
     pub(crate) fn link(&self) -> Option<&Link> {
         self.0.as_deref()
     }
+
+    /// Closes it: the server remembers something of its caller that the next one must not meet.
+    pub(crate) fn close(mut self) {
+        if let Some(link) = self.0.take() {
+            drop(Object::take(link));
+        }
+    }
 }
 
 impl Drop for ExclusiveLink {
@@ -134,6 +141,10 @@ impl NodePool {
         self.links.iter().for_each(Link::sever);
         self.exclusive_links().close();
         self.severed.send_replace(true);
+    }
+
+    pub(crate) fn is_severed(&self) -> bool {
+        *self.severed.borrow()
     }
 
     /// Resolves when the pool is severed.

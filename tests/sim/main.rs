@@ -27,6 +27,7 @@ mod schedules;
 mod sessions;
 mod storm;
 mod support;
+mod watch_sessions;
 
 use keyslot::testkit::sim::SimCluster;
 use keyslot::{Client, Commands};
