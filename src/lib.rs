@@ -74,7 +74,7 @@ pub use builder::ClientBuilder;
 pub use client::{Client, Commands};
 pub use command::{Command, Target};
 pub use config::{OverloadPolicy, Protocol};
-pub use durable::OnDisk;
+pub use durable::{Acknowledged, Durable, OnDisk};
 pub use error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 pub use node::{NodeAddr, ParseNodeAddrError};
 pub use pipeline::Pipeline;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
-use crate::cluster::executor::execute_all;
+use crate::cluster::executor::{execute_all, execute_and_wait};
 use crate::cluster::job::Deadline;
 use crate::command::Command;
 use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
+use crate::durable::{Durable, OnDisk, Worst, durable, millis};
 use crate::error::{Error, Result};
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
@@ -113,6 +114,76 @@ impl Pipeline {
 
     /// Sends all commands; each has its own result, in order. An error of the whole comes only from a closed client.
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
+        self.refuse_what_blocks()?;
+        let deadline = Deadline::after(self.limit());
+        Ok(execute_all(self.cluster.core(), &self.commands, deadline).await)
+    }
+
+    /// Sends all commands and waits until `replicas` replicas of each node have its writes, at most for `timeout` (in
+    /// milliseconds, rounded up). The result says how many have them then; fewer than wanted is no error, and undoes
+    /// nothing.
+    ///
+    /// The commands of one node leave as one unit on one exclusive connection, with
+    /// [WAIT](https://redis.io/docs/latest/commands/wait/) behind them, because that counts the writes of its own connection.
+    /// One that is redirected has a `WAIT` of its own at the node that executes it: no number is told for a write that
+    /// was executed elsewhere. All results come when all nodes have answered.
+    ///
+    /// A copy on a replica makes a write outlive its primary as a rule, not by guarantee: under a partition another
+    /// replica may be elected.
+    ///
+    /// The deadline is `timeout` and the client's command time-out (or [`timeout`](Self::timeout)) on top. Since 3.0.
+    ///
+    /// ```no_run
+    /// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let mut pipe = client.pipeline();
+    /// pipe.set("order:1", "paid").set("order:2", "sent");
+    /// let durable = pipe.run_durable(1, Duration::from_millis(500)).await?;
+    /// let ((), ()) = durable.read()?;
+    /// if durable.replicas()?.unwrap_or(0) < 1 {
+    ///     println!("so far only the primaries have it");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`](crate::Request), for each command.
+    pub async fn run_durable(&self, replicas: u32, timeout: Duration) -> Result<Durable<u64>> {
+        let wait = known!("WAIT").arg(replicas).arg(millis(timeout)?).into();
+        self.run_and_wait(&wait, timeout).await
+    }
+
+    /// As [`run_durable`](Self::run_durable), by [WAITAOF](https://redis.io/docs/latest/commands/waitaof/): for the
+    /// append-only files of the node itself if `local`, and of `replicas` replicas.
+    ///
+    /// Since 7.2 (Valkey 7.2). Older servers execute the writes and say for each node that they do not know `WAITAOF`; a
+    /// node without an append-only file refuses `local`.
+    pub async fn run_durable_on_disk(
+        &self,
+        local: bool,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<Durable<OnDisk>> {
+        let wait = known!("WAITAOF").arg(u8::from(local)).arg(replicas).arg(millis(timeout)?).into();
+        self.run_and_wait(&wait, timeout).await
+    }
+
+    async fn run_and_wait<A: Worst>(&self, wait: &Command, timeout: Duration) -> Result<Durable<A>> {
+        self.refuse_what_blocks()?;
+        let deadline = Deadline::after(self.limit().saturating_add(timeout));
+        let (replies, told) =
+            execute_and_wait(self.cluster.core(), &self.commands, Some(wait), deadline).await;
+        Ok(durable(replies, told, wait))
+    }
+
+    fn limit(&self) -> Duration {
+        self.timeout.unwrap_or(self.cluster.core().config.command_timeout)
+    }
+
+    fn refuse_what_blocks(&self) -> Result<()> {
         if self.cluster.core().is_closed() {
             return Err(Error::closed());
         }
@@ -120,8 +191,7 @@ impl Pipeline {
             return Err(Error::usage("it blocks, and would hold up the pipeline: send it by itself")
                 .with_command(command.shared_name()));
         }
-        let deadline = Deadline::after(self.timeout.unwrap_or(self.cluster.core().config.command_timeout));
-        Ok(execute_all(self.cluster.core(), &self.commands, deadline).await)
+        Ok(())
     }
 }
 

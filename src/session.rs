@@ -15,11 +15,10 @@ use crate::cluster::pinned::{Mark, Pinned, refuse_if_closed};
 use crate::command::Command;
 use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
-use crate::durable::{OnDisk, millis, on_disk};
+use crate::durable::{OnDisk, millis};
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
 use crate::pipeline::queueing_methods;
-use crate::protocol::command_spec::Access;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
@@ -179,7 +178,7 @@ impl Session {
     /// refuses `local`.
     pub async fn wait_aof(&mut self, local: bool, replicas: u32, timeout: Duration) -> Result<OnDisk> {
         let command = known!("WAITAOF").arg(u8::from(local)).arg(replicas).arg(millis(timeout)?).into();
-        Ok(on_disk(self.acknowledged(command, timeout).await?))
+        self.acknowledged(command, timeout).await
     }
 
     async fn acknowledged<R: FromValue>(&mut self, command: Command, timeout: Duration) -> Result<R> {
@@ -217,10 +216,6 @@ impl Session {
 
 fn refuse(command: &Command, key: &[u8]) -> Result<()> {
     refuse_in_session(command, key).map_err(|error| error.with_command(command.shared_name()))
-}
-
-fn may_write(command: &Command) -> bool {
-    command.spec().is_none_or(|spec| spec.access == Access::Write)
 }
 
 impl fmt::Debug for Session {
@@ -278,7 +273,7 @@ impl<'a, R: FromValue + 'a> IntoFuture for SessionRequest<'a, R> {
         let Self { session, command, .. } = self;
         Box::pin(async move {
             refuse(&command, &session.key)?;
-            session.has_written |= may_write(&command);
+            session.has_written |= command.may_write();
             session.run(Unit::Command(&command), Mark::Stays, None).await
         })
     }
@@ -355,7 +350,7 @@ impl SessionTransaction<'_> {
         if commands.is_empty() {
             return Ok(Some(convert(Value::Array(Vec::new()), TRANSACTION.into())?));
         }
-        session.has_written |= commands.iter().any(may_write);
+        session.has_written |= commands.iter().any(Command::may_write);
         let unit = Unit::Transaction { commands: &commands, slot: Some(session.slot()) };
         let replies = match session.run(unit, Mark::Wiped, timeout.map(Deadline::after)).await? {
             Value::Nil => return Ok(None),

@@ -1,5 +1,5 @@
-//! What needs a connection of its own, on real servers: `WATCH` sessions, through slot moves, failovers and cut
-//! connections.
+//! What needs a connection of its own, on real servers: `WATCH` sessions and durable writes, through slot moves, failovers
+//! and cut connections.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,7 +20,8 @@ use live_support::{ask, check_each, on_every_server, tag_at, until};
 
 on_every_server! {
     all: sessions_watch_and_are_ended_by_what_ends_a_watch
-        a_failover_ends_a_session_and_the_next_one_goes_on;
+        a_failover_ends_a_session_and_the_next_one_goes_on
+        durable_writes_are_counted_where_they_are_executed;
     since_7_0: ;
     valkey_9_1: an_atomic_slot_migration_ends_a_session;
 }
@@ -286,6 +287,98 @@ async fn by_hand_or_by_a_crash_the_session_ends(fixture: Arc<Fixture>) {
         assert_eq!(done, Some(1), "nothing of the lost one was executed");
         assert_eq!(session.node().unwrap().port(), promoted.port());
         assert_eq!(add_one(&mut session, &tag).await.unwrap(), Some(2));
+    }
+}
+
+async fn durable_writes_are_counted_where_they_are_executed(server: Server) {
+    check_each! {
+        Fixture::start(server, 1).await;
+        each_node_says_how_many_replicas_have_its_writes
+        append_only_files_are_asked_for_where_the_server_can
+        a_redirected_write_is_counted_at_its_new_node
+    }
+}
+
+const SOON: Duration = Duration::from_secs(5);
+
+async fn each_node_says_how_many_replicas_have_its_writes(fixture: Arc<Fixture>) {
+    for client in fixture.clients() {
+        let mut pipe = client.pipeline();
+        for node in 0..3 {
+            let tag = fixture.tag(node, "durable");
+            pipe.set(format!("{{{tag}}}k"), node).get(format!("{{{tag}}}k"));
+        }
+        // A replica that has just joined may be in the middle of its first copy.
+        let durable = until("all replicas follow", async || {
+            let durable = pipe.run_durable(1, SOON).await.unwrap();
+            (durable.replicas().unwrap() == Some(1)).then_some(durable)
+        })
+        .await;
+        assert_eq!(durable.acknowledged.len(), 3);
+        let replies: Vec<Value> = durable.read().unwrap();
+        assert_eq!(replies.len(), 6);
+        let mut session = client.session(fixture.tag(0, "durable")).await.unwrap();
+        session.set(format!("{{{}}}k", fixture.tag(0, "durable")), "x").await.unwrap();
+        assert_eq!(session.wait(1, SOON).await.unwrap(), 1);
+    }
+}
+
+async fn append_only_files_are_asked_for_where_the_server_can(fixture: Arc<Fixture>) {
+    let Fixture { cluster, client, .. } = &*fixture;
+    let key = fixture.tag(0, "disk");
+    let mut pipe = client.pipeline();
+    pipe.set(&key, "x");
+    let durable = pipe.run_durable_on_disk(true, 0, SOON).await.unwrap();
+    assert!(durable.read::<((),)>().is_ok());
+    let error = durable.on_disk().unwrap_err();
+    let version = cluster.server().version().to_string();
+    let knows_it = !version.contains(" 6.2.") && !version.contains(" 7.0.");
+    let wanted = if knows_it { "appendonly is disabled" } else { "unknown command" };
+    assert!(error.to_string().contains(wanted), "{error}");
+    if !knows_it {
+        return;
+    }
+    for node in cluster.nodes() {
+        let _: Value = ask(cluster, &node, Command::new("CONFIG SET").args(["appendonly", "yes"])).await;
+    }
+    until("the files are there and follow", async || {
+        let durable = pipe.run_durable_on_disk(true, 1, SOON).await.unwrap();
+        let kept = durable.on_disk().unwrap().unwrap();
+        (kept.local && kept.replicas == 1).then_some(())
+    })
+    .await;
+    let mut session = client.session(&key).await.unwrap();
+    session.set(&key, "y").await.unwrap();
+    let kept = session.wait_aof(true, 1, SOON).await.unwrap();
+    assert_eq!((kept.local, kept.replicas), (true, 1));
+}
+
+async fn a_redirected_write_is_counted_at_its_new_node(fixture: Arc<Fixture>) {
+    let Fixture { cluster, nodes, client, .. } = &*fixture;
+    for (salt, half_way) in [("whole-", false), ("half-", true)] {
+        let tag = fixture.tag(0, salt);
+        let slot = Slot::of_key(tag.as_bytes());
+        let stays = fixture.tag(0, &format!("{salt}stays"));
+        if half_way {
+            cluster.open_slot(slot, &nodes[0], &nodes[1]).await.unwrap();
+        } else {
+            fixture.move_slot(&tag, 0, 1).await;
+        }
+        // The replica of the new node does not answer: it must not be told to have the write.
+        let replica = &cluster.replicas_of(&nodes[1]).await.unwrap()[0];
+        cluster.stop(replica).unwrap();
+        let mut pipe = client.pipeline();
+        pipe.incr(&stays).incr(&tag);
+        let durable = pipe.run_durable(1, Duration::from_millis(100)).await.unwrap();
+        cluster.cont(replica).unwrap();
+        let mut said: Vec<_> =
+            durable.acknowledged.iter().map(|one| (one.node.port(), *one.by.as_ref().unwrap())).collect();
+        said.sort_unstable_by_key(|(port, _)| *port != nodes[0].port());
+        assert_eq!(said, [(nodes[0].port(), 1), (nodes[1].port(), 0)], "{salt}");
+        assert_eq!(durable.read::<(i64, i64)>().unwrap(), (1, 1));
+        if half_way {
+            cluster.close_slot(slot, &nodes[0], &nodes[1]).await.unwrap();
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+use crate::cluster::acknowledged::{Acknowledged, acknowledged};
 use crate::cluster::attempt::{Attempt, attempt};
 use crate::cluster::core::Core;
 use crate::cluster::group::{Group, Member, group};
@@ -48,7 +49,7 @@ pub(crate) async fn execute(
         };
         settle(core, aftermath);
         let mut jobs = [job];
-        run(core, &mut jobs, deadline).await;
+        run(core, &mut jobs, deadline, None).await;
         let [mut job] = jobs;
         return job.take_result();
     }
@@ -58,9 +59,20 @@ pub(crate) async fn execute(
 
 /// Executes commands side by side; each gets its own result, in order.
 pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Deadline) -> Vec<Result<Value>> {
+    execute_and_wait(core, commands, None, deadline).await.0
+}
+
+/// The same, with `wait` (a `WAIT` or `WAITAOF`) behind the writes of each node, on their own connection; and what each of
+/// these said.
+pub(crate) async fn execute_and_wait(
+    core: &Core,
+    commands: &[Command],
+    wait: Option<&Command>,
+    deadline: Deadline,
+) -> (Vec<Result<Value>>, Vec<Acknowledged>) {
     let (plain, specials) = plan_all(core, commands);
     let mut jobs = weave(plain, &specials);
-    run(core, &mut jobs, deadline).await;
+    let acknowledged = run(core, &mut jobs, deadline, wait).await;
     let mut whole = Vec::with_capacity(commands.len());
     let mut rest = jobs.as_mut_slice();
     for Special { place, command, plan } in &specials {
@@ -77,7 +89,7 @@ pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Dea
         });
     }
     whole.extend(rest.iter_mut().map(Job::take_result));
-    whole
+    (whole, acknowledged)
 }
 
 /// A command that does not go to one place as it is.
@@ -146,7 +158,7 @@ pub(crate) async fn execute_transaction(
         Place::Node(_) | Place::Shard { .. } | Place::Any => None,
     };
     let mut jobs = [Job::new(Unit::Transaction { commands, slot }, place)];
-    run(core, &mut jobs, deadline).await;
+    run(core, &mut jobs, deadline, None).await;
     let [mut job] = jobs;
     job.take_result()
 }
@@ -187,16 +199,22 @@ fn merge_parts(command: &Command, merge: &Merge, parts: &mut [Job<'_>]) -> Resul
 }
 
 /// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that
-/// is silent holds up its own jobs only.
-async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
+/// is silent holds up its own jobs only. Each group with writes has `wait` behind it; what these said is returned.
+async fn run<'a>(
+    core: &Core,
+    jobs: &mut [Job<'a>],
+    deadline: Deadline,
+    wait: Option<&'a Command>,
+) -> Vec<Acknowledged> {
     let _counted = core.slow_request();
+    let mut told = Vec::new();
     let mut under_way = FuturesUnordered::new();
     // Jobs that are neither settled nor under way.
     let mut waiting: Vec<usize> =
         jobs.iter().enumerate().filter(|(_, job)| !job.is_settled()).map(|(index, _)| index).collect();
     loop {
         let due = take_due(core, jobs, &mut waiting, deadline);
-        for group in group(core, jobs, due, &mut waiting) {
+        for group in group(core, jobs, due, &mut waiting, wait) {
             under_way.push(attempt(core, group, deadline));
         }
         let next = waiting.iter().filter_map(|job| jobs.get(*job)?.not_before()).min();
@@ -211,7 +229,7 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
                 }
             }
             Some((group, attempt)) = under_way.next() => {
-                distribute(core, jobs, &group, attempt, deadline);
+                told.extend(distribute(core, jobs, &group, attempt, deadline, wait));
                 let unsettled = |member: &&Member| jobs.get(member.job).is_some_and(|job| !job.is_settled());
                 waiting.extend(group.members().iter().filter(unsettled).map(|member| member.job));
                 // The order of submission holds among the jobs that go again together.
@@ -219,7 +237,7 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
             }
             else => {
                 if waiting.is_empty() {
-                    return;
+                    return told;
                 }
             }
         }
@@ -261,8 +279,15 @@ pub(super) async fn pause(core: &Core, until: Option<Instant>) -> bool {
     }
 }
 
-/// Gives each job of the group its replies, or its share of the loss.
-fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Attempt, deadline: Deadline) {
+/// Gives each job of the group its replies, or its share of the loss; what `wait` said of them.
+fn distribute(
+    core: &Core,
+    jobs: &mut [Job<'_>],
+    group: &Group<'_>,
+    attempt: Attempt,
+    deadline: Deadline,
+    wait: Option<&Command>,
+) -> Option<Acknowledged> {
     let UnitReply { values, of_one, loss } = match attempt {
         Attempt::Replied(reply) => reply,
         Attempt::Overloaded => {
@@ -271,7 +296,7 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
                     job.overloaded();
                 }
             }
-            return;
+            return None;
         }
     };
     let mut values = values.into_iter();
@@ -288,6 +313,7 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
         };
         settle(core, aftermath);
     }
+    wait.and_then(|wait| acknowledged(group, wait, jobs, values.next(), loss.as_ref()))
 }
 
 #[inline]

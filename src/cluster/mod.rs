@@ -1,6 +1,7 @@
 //! Where topology, connections and routing meet. The loop of attempts exists once, in `executor`;
 //! what `pinned` sends has one connection, and so no other attempt once it has begun.
 
+pub(crate) mod acknowledged;
 mod attempt;
 pub(crate) mod connect;
 pub(crate) mod core;

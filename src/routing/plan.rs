@@ -211,7 +211,8 @@ fn refuse_what_needs_its_own_connection(spec: &CommandSpec) -> Result<(), Error>
         Blocking::Never | Blocking::SecondsLast | Blocking::SecondsFirst | Blocking::MillisOption => Ok(()),
         Blocking::OwnWrites => Err(Error::usage(
             "it counts the writes of its own connection, and this client's connections are shared: it would say \
-             \"acknowledged\" for nothing. Durable writes as one unit are not supported yet",
+             \"acknowledged\" for nothing. Pipeline::run_durable and Session::wait send it behind writes, on their own \
+             connection",
         )),
         Blocking::Stream => Err(Error::usage(
             "it takes its connection over; subscriptions and monitoring are not supported yet",

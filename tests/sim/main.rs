@@ -12,6 +12,7 @@ mod blocking;
 mod cancellation;
 mod cluster_behaviour;
 mod deadlines;
+mod durable;
 mod failover;
 mod fan_out;
 mod faults;
