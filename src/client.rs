@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::cluster::connect::Cluster;
+use crate::cluster::core::Core;
 use crate::command::Command;
 use crate::command::draft::{Draft, known};
 use crate::commands::all_commands;
@@ -43,6 +44,10 @@ pub struct Client {
 impl Client {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
         Self { cluster }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.cluster.core()
     }
 
     /// Sends any command. Its reply is read as `R`; [`Value`](crate::Value) takes it as it is.

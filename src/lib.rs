@@ -28,7 +28,7 @@
 //!
 //! ```text
 //! 7  builder                                             puts it together
-//! 6  client  request  pipeline  transaction  session     the handles
+//! 6  client  request  pipeline  transaction  session  script  the handles
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
 //! 4  routing/    plan  redirect  gather                  decisions, pure
 //! 3  commands/ lists of typed commands │ topology/ slot map, discovery, pure │ connection/ links and pools
@@ -59,6 +59,7 @@ mod pipeline;
 mod protocol;
 mod request;
 mod routing;
+mod script;
 mod session;
 mod slot;
 mod stats;
@@ -84,6 +85,7 @@ pub use protocol::to_arg::{ArgWriter, ToArg, WrittenArg};
 pub use protocol::to_args::{Element, ToArgs};
 pub use protocol::value::Value;
 pub use request::Request;
+pub use script::{Script, ScriptCall};
 pub use session::{Session, SessionRequest, SessionTransaction};
 pub use slot::Slot;
 pub use stats::Stats;

@@ -17,6 +17,7 @@ use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::protocol::value::Value;
 use crate::request::convert;
+use crate::script::{ScriptCall, is_not_known};
 
 /// How many commands there is room for from the first on.
 const FIRST_ROOM: usize = 32;
@@ -37,12 +38,14 @@ const FIRST_ROOM: usize = 32;
 pub struct Pipeline {
     cluster: Arc<Cluster>,
     commands: Vec<Command>,
+    /// Places of calls by checksum, and the same calls with their source.
+    scripts: Vec<(usize, Command)>,
     timeout: Option<Duration>,
 }
 
 impl Pipeline {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, commands: Vec::new(), timeout: None }
+        Self { cluster, commands: Vec::new(), scripts: Vec::new(), timeout: None }
     }
 
     /// Adds any command.
@@ -50,6 +53,16 @@ impl Pipeline {
         self.make_room();
         self.commands.push(command);
         self
+    }
+
+    /// Adds a call of a script, by its checksum.
+    ///
+    /// A node that does not know the script refuses the call and goes on with the pipeline; then the call is sent once more
+    /// with the source, behind all others. Where that order matters, [`Script::load`](crate::Script::load) it before, or
+    /// [`push`](Self::push) the [`ScriptCall::command`]. A script that is marked as read-only goes by `EVALSHA` here.
+    pub fn script(&mut self, call: &ScriptCall<'_>) -> &mut Self {
+        self.scripts.push((self.commands.len(), call.command()));
+        self.push(call.by_checksum())
     }
 
     #[inline]
@@ -96,6 +109,7 @@ impl Pipeline {
     /// Forgets all commands and keeps their memory for the next ones.
     pub fn clear(&mut self) -> &mut Self {
         self.commands.clear();
+        self.scripts.clear();
         self
     }
 
@@ -116,7 +130,19 @@ impl Pipeline {
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
         self.refuse_what_blocks()?;
         let deadline = Deadline::after(self.limit());
-        Ok(execute_all(self.cluster.core(), &self.commands, deadline).await)
+        let mut results = execute_all(self.cluster.core(), &self.commands, deadline).await;
+        let (places, unknown) = self.not_known(&results);
+        if !unknown.is_empty() {
+            let again = execute_all(self.cluster.core(), &unknown, deadline).await;
+            replace(&mut results, &places, again);
+        }
+        Ok(results)
+    }
+
+    /// The calls of scripts that their nodes do not know, with their places.
+    fn not_known(&self, results: &[Result<Value>]) -> (Vec<usize>, Vec<Command>) {
+        let is_unknown = |place: usize| matches!(results.get(place), Some(Err(error)) if is_not_known(error));
+        self.scripts.iter().filter(|(place, _)| is_unknown(*place)).cloned().unzip()
     }
 
     /// Sends all commands and waits until `replicas` replicas of each node have its writes, at most for `timeout` (in
@@ -174,8 +200,14 @@ impl Pipeline {
     async fn run_and_wait<A: Worst>(&self, wait: &Command, timeout: Duration) -> Result<Durable<A>> {
         self.refuse_what_blocks()?;
         let deadline = Deadline::after(self.limit().saturating_add(timeout));
-        let (replies, told) =
-            execute_and_wait(self.cluster.core(), &self.commands, Some(wait), deadline).await;
+        let core = self.cluster.core();
+        let (mut replies, mut told) = execute_and_wait(core, &self.commands, Some(wait), deadline).await;
+        let (places, unknown) = self.not_known(&replies);
+        if !unknown.is_empty() {
+            let (again, more) = execute_and_wait(core, &unknown, Some(wait), deadline).await;
+            replace(&mut replies, &places, again);
+            told.extend(more);
+        }
         Ok(durable(replies, told, wait))
     }
 
@@ -192,6 +224,14 @@ impl Pipeline {
                 .with_command(command.shared_name()));
         }
         Ok(())
+    }
+}
+
+fn replace(results: &mut [Result<Value>], places: &[usize], others: Vec<Result<Value>>) {
+    for (place, other) in places.iter().zip(others) {
+        if let Some(result) = results.get_mut(*place) {
+            *result = other;
+        }
     }
 }
 
