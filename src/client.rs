@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::cluster::connect::Cluster;
+use crate::cluster::core::Core;
 use crate::cluster::executor;
 use crate::cluster::pubsub::options::SubscriberOptions;
 use crate::command::Command;
@@ -17,9 +20,10 @@ use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::pubsub::Subscriber;
-use crate::request::{Request, convert, deadline};
+use crate::request::{Request, convert, deadline_of};
 use crate::routing::explain::{Explanation, explain};
 use crate::scan::Scan;
+use crate::session::Session;
 use crate::stats::Stats;
 use crate::topology::slot_map::SlotMap;
 use crate::transaction::Transaction;
@@ -46,6 +50,10 @@ pub struct Client {
 impl Client {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
         Self { cluster }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.cluster.core()
     }
 
     /// Sends any command. Its reply is read as `R`; [`Value`](crate::Value) takes it as it is.
@@ -96,7 +104,7 @@ impl Client {
         if core.is_closed() {
             return Err(Error::closed().with_command(command.shared_name()));
         }
-        let deadline = deadline(core, &command);
+        let deadline = deadline_of(core, &command);
         let each = executor::execute_each(core, &command, deadline).await?;
         let read = |value| convert(value, command.shared_name());
         Ok(each.into_iter().map(|(node, result)| (node, result.and_then(read))).collect())
@@ -134,6 +142,15 @@ impl Client {
     #[must_use]
     pub fn subscriber_with(&self, options: SubscriberOptions) -> Subscriber {
         Subscriber::new(Arc::clone(&self.cluster), options)
+    }
+
+    /// One connection of the primary that serves the slot of `key`, for this caller alone: for `WATCH`, and for `WAIT`.
+    ///
+    /// Waits while all exclusive connections of the node are taken, and until the slot has an owner that can be reached, at
+    /// most for the client's command time-out. Dropping the future takes none.
+    pub async fn session(&self, key: impl ToArg) -> Result<Session> {
+        let key = Bytes::copy_from_slice(Command::new("SESSION").key(key).arg_at(1));
+        Session::begin(Arc::clone(&self.cluster), key).await
     }
 
     /// The topology as the client knows it now: a snapshot, read without a lock.

@@ -349,6 +349,11 @@ impl Command {
             })
     }
 
+    /// Whether replicas may have something to acknowledge after it.
+    pub(crate) fn may_write(&self) -> bool {
+        self.spec().is_none_or(|spec| spec.access == Access::Write)
+    }
+
     /// How long the server may hold back the reply.
     pub(crate) fn block_timeout(&self) -> BlockTimeout {
         let Some(spec) = self.spec else { return BlockTimeout::NotBlocking };

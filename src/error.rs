@@ -57,6 +57,9 @@ pub enum ErrorKind {
     Conversion,
     /// The byte budget is used up and the client is set to fail instead of to wait.
     Overloaded,
+    /// The session's slot has moved, its node was failed over, or its connection was lost: what it watched is not watched
+    /// any more. Begin a new one, with [`Client::session`](crate::Client::session).
+    SessionLost,
     /// The client was closed.
     Closed,
 }

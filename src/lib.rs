@@ -29,7 +29,8 @@
 //!
 //! ```text
 //! 7  builder                                             puts it together
-//! 6  client  request  pipeline  transaction  pubsub  scan  the handles
+//! 6  client  request  pipeline  transaction              the handles
+//!    session  durable  script  pubsub  scan
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
 //!    cluster/pubsub/  one task for each subscriber
 //! 4  routing/    plan  redirect  gather  scan plan       decisions, pure
@@ -51,6 +52,7 @@ mod command;
 mod commands;
 mod config;
 mod connection;
+mod durable;
 mod error;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -64,6 +66,8 @@ mod pubsub;
 mod request;
 mod routing;
 mod scan;
+mod script;
+mod session;
 mod slot;
 mod stats;
 #[cfg(feature = "testkit")]
@@ -88,7 +92,7 @@ pub use command::{Command, Target};
 pub use commands::{options, replies};
 pub use config::read_from::ReadFrom;
 pub use config::{OverloadPolicy, Protocol};
-
+pub use durable::{Acknowledged, Durable, OnDisk};
 pub use error::{Error, ErrorKind, KeyOutcomes, Outcome, Redirect, RedirectKind, Result};
 pub use node::{NodeAddr, ParseNodeAddrError};
 pub use pipeline::Pipeline;
@@ -103,6 +107,8 @@ pub use pubsub::{Subscriber, SubscriberHandle};
 pub use request::Request;
 pub use routing::explain::{ExplainedPart, Explanation};
 pub use scan::{Scan, ScanKeys, ScanPages};
+pub use script::{Script, ScriptCall};
+pub use session::{Session, SessionRequest, SessionTransaction};
 pub use slot::Slot;
 pub use stats::Stats;
 pub use topology::slot_map::{Health, Node, Role, Shard, SlotMap, SlotRange};

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
-use crate::cluster::executor::execute_all;
+use crate::cluster::executor::{execute_all, execute_and_wait};
 use crate::cluster::job::Deadline;
 use crate::command::Command;
 use crate::command::draft::{Said, known, push_to};
 use crate::commands::{all_commands, options};
+use crate::durable::{Durable, OnDisk, Worst, durable, millis};
 use crate::error::{Error, Result};
 use crate::protocol::from_value::FromValue;
 use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::protocol::value::Value;
 use crate::request::convert;
+use crate::script::{ScriptCall, is_not_known};
 
 /// How many commands there is room for from the first on.
 const FIRST_ROOM: usize = 32;
@@ -36,12 +38,14 @@ const FIRST_ROOM: usize = 32;
 pub struct Pipeline {
     cluster: Arc<Cluster>,
     commands: Vec<Command>,
+    /// Places of calls by checksum, and the same calls with their source.
+    scripts: Vec<(usize, Command)>,
     timeout: Option<Duration>,
 }
 
 impl Pipeline {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, commands: Vec::new(), timeout: None }
+        Self { cluster, commands: Vec::new(), scripts: Vec::new(), timeout: None }
     }
 
     /// Adds any command.
@@ -49,6 +53,16 @@ impl Pipeline {
         self.make_room();
         self.commands.push(command);
         self
+    }
+
+    /// Adds a call of a script, by its checksum.
+    ///
+    /// A node that does not know the script refuses the call and goes on with the pipeline; then the call is sent once more
+    /// with the source, behind all others. Where that order matters, [`Script::load`](crate::Script::load) it before, or
+    /// [`push`](Self::push) the [`ScriptCall::command`]. A script that is marked as read-only goes by `EVALSHA` here.
+    pub fn script(&mut self, call: &ScriptCall<'_>) -> &mut Self {
+        self.scripts.push((self.commands.len(), call.command()));
+        self.push(call.by_checksum())
     }
 
     #[inline]
@@ -95,6 +109,7 @@ impl Pipeline {
     /// Forgets all commands and keeps their memory for the next ones.
     pub fn clear(&mut self) -> &mut Self {
         self.commands.clear();
+        self.scripts.clear();
         self
     }
 
@@ -113,6 +128,94 @@ impl Pipeline {
 
     /// Sends all commands; each has its own result, in order. An error of the whole comes only from a closed client.
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
+        self.refuse_what_blocks()?;
+        let deadline = Deadline::after(self.limit());
+        let mut results = execute_all(self.cluster.core(), &self.commands, deadline).await;
+        let (places, unknown) = self.not_known(&results);
+        if !unknown.is_empty() {
+            let again = execute_all(self.cluster.core(), &unknown, deadline).await;
+            replace(&mut results, &places, again);
+        }
+        Ok(results)
+    }
+
+    /// The calls of scripts that their nodes do not know, with their places.
+    fn not_known(&self, results: &[Result<Value>]) -> (Vec<usize>, Vec<Command>) {
+        let is_unknown = |place: usize| matches!(results.get(place), Some(Err(error)) if is_not_known(error));
+        self.scripts.iter().filter(|(place, _)| is_unknown(*place)).cloned().unzip()
+    }
+
+    /// Sends all commands and waits until `replicas` replicas of each node have its writes, at most for `timeout` (in
+    /// milliseconds, rounded up). The result says how many have them then; fewer than wanted is no error, and undoes
+    /// nothing.
+    ///
+    /// The commands of one node leave as one unit on one exclusive connection, with
+    /// [WAIT](https://redis.io/docs/latest/commands/wait/) behind them, because that counts the writes of its own connection.
+    /// One that is redirected has a `WAIT` of its own at the node that executes it: no number is told for a write that
+    /// was executed elsewhere. All results come when all nodes have answered.
+    ///
+    /// A copy on a replica makes a write outlive its primary as a rule, not by guarantee: under a partition another
+    /// replica may be elected.
+    ///
+    /// The deadline is `timeout` and the client's command time-out (or [`timeout`](Self::timeout)) on top. Since 3.0.
+    ///
+    /// ```no_run
+    /// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let mut pipe = client.pipeline();
+    /// pipe.set("order:1", "paid").set("order:2", "sent");
+    /// let durable = pipe.run_durable(1, Duration::from_millis(500)).await?;
+    /// let ((), ()) = durable.read()?;
+    /// if durable.replicas()?.unwrap_or(0) < 1 {
+    ///     println!("so far only the primaries have it");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`](crate::Request), for each command.
+    pub async fn run_durable(&self, replicas: u32, timeout: Duration) -> Result<Durable<u64>> {
+        let wait = known!("WAIT").arg(replicas).arg(millis(timeout)?).into();
+        self.run_and_wait(&wait, timeout).await
+    }
+
+    /// As [`run_durable`](Self::run_durable), by [WAITAOF](https://redis.io/docs/latest/commands/waitaof/): for the
+    /// append-only files of the node itself if `local`, and of `replicas` replicas.
+    ///
+    /// Since 7.2 (Valkey 7.2). Older servers execute the writes and say for each node that they do not know `WAITAOF`; a
+    /// node without an append-only file refuses `local`.
+    pub async fn run_durable_on_disk(
+        &self,
+        local: bool,
+        replicas: u32,
+        timeout: Duration,
+    ) -> Result<Durable<OnDisk>> {
+        let wait = known!("WAITAOF").arg(u8::from(local)).arg(replicas).arg(millis(timeout)?).into();
+        self.run_and_wait(&wait, timeout).await
+    }
+
+    async fn run_and_wait<A: Worst>(&self, wait: &Command, timeout: Duration) -> Result<Durable<A>> {
+        self.refuse_what_blocks()?;
+        let deadline = Deadline::after(self.limit().saturating_add(timeout));
+        let core = self.cluster.core();
+        let (mut replies, mut told) = execute_and_wait(core, &self.commands, Some(wait), deadline).await;
+        let (places, unknown) = self.not_known(&replies);
+        if !unknown.is_empty() {
+            let (again, more) = execute_and_wait(core, &unknown, Some(wait), deadline).await;
+            replace(&mut replies, &places, again);
+            told.extend(more);
+        }
+        Ok(durable(replies, told, wait))
+    }
+
+    fn limit(&self) -> Duration {
+        self.timeout.unwrap_or(self.cluster.core().config.command_timeout)
+    }
+
+    fn refuse_what_blocks(&self) -> Result<()> {
         if self.cluster.core().is_closed() {
             return Err(Error::closed());
         }
@@ -120,8 +223,15 @@ impl Pipeline {
             return Err(Error::usage("it blocks, and would hold up the pipeline: send it by itself")
                 .with_command(command.shared_name()));
         }
-        let deadline = Deadline::after(self.timeout.unwrap_or(self.cluster.core().config.command_timeout));
-        Ok(execute_all(self.cluster.core(), &self.commands, deadline).await)
+        Ok(())
+    }
+}
+
+fn replace(results: &mut [Result<Value>], places: &[usize], others: Vec<Result<Value>>) {
+    for (place, other) in places.iter().zip(others) {
+        if let Some(result) = results.get_mut(*place) {
+            *result = other;
+        }
     }
 }
 

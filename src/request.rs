@@ -165,7 +165,7 @@ fn start<'a>(core: &'a Core, command: &mut Command, waker: &Waker) -> Result<Sta
         return Err(Error::closed().with_command(command.shared_name()));
     }
     let Some(slot) = plain_slot(command) else {
-        let deadline = deadline(core, command);
+        let deadline = deadline_of(core, command);
         return Ok(follow(core, command, None, deadline));
     };
     let limit = core.config.command_timeout;
@@ -210,7 +210,7 @@ fn plain_slot(command: &Command) -> Option<Slot> {
 }
 
 /// The time that a command has from now on.
-pub(crate) fn deadline(core: &Core, command: &Command) -> Deadline {
+pub(crate) fn deadline_of(core: &Core, command: &Command) -> Deadline {
     let usual = core.config.command_timeout;
     match (command.own_timeout(), command.block_timeout()) {
         (Some(own), _) => Deadline::after(own),

@@ -94,30 +94,31 @@ impl Transaction {
             return convert(Value::Array(Vec::new()), TRANSACTION.into());
         };
         let value = execute_transaction(core, &commands, place, deadline).await?;
-        let failure = self.first_failure(&value);
-        match T::from_value(value) {
-            Err(ConversionError::Server(_)) if failure.is_some() => {
-                Err(failure.unwrap_or_else(Error::closed))
-            }
-            Err(error) => Err(unfitting(error, TRANSACTION.into())),
-            Ok(replies) => Ok(replies),
-        }
+        read_replies(&self.commands, value)
     }
 }
 
-impl Transaction {
-    /// What is told of the first command that failed while the others were executed.
-    fn first_failure(&self, replies: &Value) -> Option<Error> {
-        let Value::Array(replies) = replies else { return None };
-        let (place, error) = replies.iter().enumerate().find_map(|(place, reply)| match reply {
-            Value::Error(error) => Some((place, error)),
-            _executed => None,
-        })?;
-        let name = self.commands.get(place)?.name();
-        let text = format!("{name}, command {} of {}, failed: {error}", place + 1, replies.len());
-        let told = Error::new(ErrorKind::Server, Outcome::MaybeExecuted, text);
-        Some(told.with_code(error.code()).with_command(TRANSACTION.into()))
+/// Reads what `EXEC` has replied to `commands`.
+pub(crate) fn read_replies<T: FromValue>(commands: &[Command], replies: Value) -> Result<T> {
+    let failure = first_failure(commands, &replies);
+    match T::from_value(replies) {
+        Err(ConversionError::Server(_)) if failure.is_some() => Err(failure.unwrap_or_else(Error::closed)),
+        Err(error) => Err(unfitting(error, TRANSACTION.into())),
+        Ok(replies) => Ok(replies),
     }
+}
+
+/// What is told of the first command that failed while the others were executed.
+fn first_failure(commands: &[Command], replies: &Value) -> Option<Error> {
+    let Value::Array(replies) = replies else { return None };
+    let (place, error) = replies.iter().enumerate().find_map(|(place, reply)| match reply {
+        Value::Error(error) => Some((place, error)),
+        _executed => None,
+    })?;
+    let name = commands.get(place)?.name();
+    let text = format!("{name}, command {} of {}, failed: {error}", place + 1, replies.len());
+    let told = Error::new(ErrorKind::Server, Outcome::MaybeExecuted, text);
+    Some(told.with_code(error.code()).with_command(TRANSACTION.into()))
 }
 
 impl fmt::Debug for Transaction {

@@ -10,7 +10,8 @@ use crate::cluster::job::Deadline;
 use crate::config::OverloadPolicy;
 use crate::connection::link::{Link, Refusal};
 use crate::connection::loss::{Loss, LossCause};
-use crate::connection::unit::UnitReply;
+use crate::connection::pool::NodePool;
+use crate::connection::unit::{Piece, UnitReply};
 
 /// How long a link may take to tell what became of a unit whose time is over; it does at once unless it is connecting.
 const LAST_WORD: Duration = Duration::from_millis(100);
@@ -27,7 +28,7 @@ pub(super) async fn attempt<'a>(core: &Core, group: Group<'a>, deadline: Deadlin
         attempt_alone(core, &group, deadline).await
     } else {
         match group.pool.link(group.lane) {
-            Some(link) => send(core, link, &group, deadline, deadline.at).await,
+            Some(link) => send(core, link, group.pieces(), group.length(), deadline, deadline.at).await,
             None => lost(LossCause::Retired),
         }
     };
@@ -42,11 +43,23 @@ async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> At
         None => return lost(LossCause::Expired),
     };
     let Some(link) = connection.link() else { return lost(LossCause::Retired) };
+    send_alone(core, &group.pool, link, group.pieces(), group.length(), deadline).await
+}
+
+/// On a connection of `pool` that the caller holds.
+pub(super) async fn send_alone(
+    core: &Core,
+    pool: &NodePool,
+    link: &Link,
+    pieces: &[Piece<'_>],
+    length: usize,
+    deadline: Deadline,
+) -> Attempt {
     tokio::select! {
         biased;
         // A reply that came before the end is a reply, as it is on a shared link.
-        reply = send(core, link, group, deadline, None) => reply,
-        () = group.pool.until_severed() => {
+        reply = send(core, link, pieces, length, deadline, None) => reply,
+        () = pool.until_severed() => {
             Attempt::Replied(UnitReply::lost(Loss::maybe_sent(LossCause::Retired)))
         }
     }
@@ -56,11 +69,11 @@ async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> At
 async fn send(
     core: &Core,
     link: &Link,
-    group: &Group<'_>,
+    pieces: &[Piece<'_>],
+    length: usize,
     deadline: Deadline,
     link_deadline: Option<Instant>,
 ) -> Attempt {
-    let length = group.length();
     let mut turn = None;
     if !link.budget().try_take(length) {
         match core.config.overload {
@@ -74,7 +87,7 @@ async fn send(
             }
         }
     }
-    let mut pending = match link.send_unit(group.pieces().iter().copied(), length, link_deadline) {
+    let mut pending = match link.send_unit(pieces.iter().copied(), length, link_deadline) {
         Ok(pending) => pending,
         Err(Refusal(cause)) => return lost(cause),
     };
@@ -91,12 +104,12 @@ async fn send(
     Attempt::Replied(pending.give_up(LossCause::Expired))
 }
 
-fn lost(cause: LossCause) -> Attempt {
+pub(super) fn lost(cause: LossCause) -> Attempt {
     Attempt::Replied(UnitReply::lost(Loss::unsent(cause)))
 }
 
 /// `None` if the time is over first.
-async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+pub(super) async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
     match deadline {
         Some(at) => timeout_at(at, future).await.ok(),
         None => Some(future.await),

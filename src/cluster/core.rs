@@ -50,6 +50,8 @@ pub(crate) struct Core {
     routes: ArcSwap<Routes>,
     topology: Mutex<Topology>,
     pub(crate) signal: Arc<RefreshSignal>,
+    /// A node did not know `EVALSHA_RO`: it is of before 7.0, and scripts that only read go as the others do.
+    pub(crate) lacks_read_only_scripts: AtomicBool,
     /// No new requests.
     closed: AtomicBool,
     /// No requests at all: the pools are gone.
@@ -149,6 +151,7 @@ impl Core {
             client_bound: Bound::new(config.client_budget),
             routes: ArcSwap::from_pointee(Routes::empty()),
             topology: Mutex::default(),
+            lacks_read_only_scripts: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ending: Notify::new(),

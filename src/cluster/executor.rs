@@ -9,6 +9,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
+use crate::cluster::acknowledged::{Acknowledged, acknowledged};
 use crate::cluster::attempt::{Attempt, attempt};
 use crate::cluster::core::Core;
 use crate::cluster::group::{Group, Member, group};
@@ -56,9 +57,9 @@ pub(crate) async fn execute(
                 job.lost(asked, &loss, sent, deadline, &core.config)
             }
         };
-        settle(core, &core.pool_at(&first.node), aftermath);
+        settle(core, Some(&core.pool_at(&first.node)), aftermath);
         let mut jobs = [job];
-        run(core, &mut jobs, deadline).await;
+        run(core, &mut jobs, deadline, None).await;
         let [mut job] = jobs;
         return job.take_result();
     }
@@ -68,10 +69,25 @@ pub(crate) async fn execute(
 
 /// Executes commands side by side; each gets its own result, in order.
 pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Deadline) -> Vec<Result<Value>> {
+    execute_and_wait(core, commands, None, deadline).await.0
+}
+
+/// The same, with `wait` (a `WAIT` or `WAITAOF`) behind the writes of each node, on their own connection; and what each of
+/// these said.
+pub(crate) async fn execute_and_wait(
+    core: &Core,
+    commands: &[Command],
+    wait: Option<&Command>,
+    deadline: Deadline,
+) -> (Vec<Result<Value>>, Vec<Acknowledged>) {
     let commands = &*learn(core, commands, deadline).await;
     let (plain, specials) = plan_all(core, commands);
     let mut jobs = weave(core, plain, &specials);
-    run(core, &mut jobs, deadline).await;
+    if wait.is_some() {
+        // What is read with writes is read behind them.
+        jobs.iter_mut().for_each(Job::read_at_primary);
+    }
+    let acknowledged = run(core, &mut jobs, deadline, wait).await;
     let mut whole = Vec::with_capacity(commands.len());
     let mut rest = jobs.as_mut_slice();
     for Special { place, command, plan } in &specials {
@@ -88,7 +104,7 @@ pub(crate) async fn execute_all(core: &Core, commands: &[Command], deadline: Dea
         });
     }
     whole.extend(rest.iter_mut().map(Job::take_result));
-    whole
+    (whole, acknowledged)
 }
 
 /// The commands with what servers know of those that the table does not. A server that does not know one either, or must not
@@ -152,7 +168,7 @@ pub(crate) async fn execute_each(
     };
     let mut jobs: Vec<Job<'_>> =
         places.into_iter().map(|place| Job::new(Unit::Command(command), place).with_witness()).collect();
-    run(core, &mut jobs, deadline).await;
+    run(core, &mut jobs, deadline, None).await;
     let told = jobs.iter_mut().map(|job| {
         let result = job.take_result();
         // Who was never asked has no name only if there is nobody to ask.
@@ -231,7 +247,7 @@ pub(crate) async fn execute_transaction(
         Place::Read(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => None,
     };
     let mut jobs = [Job::new(Unit::Transaction { commands, slot }, place)];
-    run(core, &mut jobs, deadline).await;
+    run(core, &mut jobs, deadline, None).await;
     let [mut job] = jobs;
     job.take_result()
 }
@@ -295,16 +311,22 @@ fn key_outcomes(command: &Command, parts: &[Job<'_>]) -> Option<KeyOutcomes> {
 }
 
 /// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that
-/// is silent holds up its own jobs only.
-async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
+/// is silent holds up its own jobs only. Each group with writes has `wait` behind it; what these said is returned.
+async fn run<'a>(
+    core: &Core,
+    jobs: &mut [Job<'a>],
+    deadline: Deadline,
+    wait: Option<&'a Command>,
+) -> Vec<Acknowledged> {
     let _counted = core.slow_request();
+    let mut told = Vec::new();
     let mut under_way = FuturesUnordered::new();
     // Jobs that are neither settled nor under way.
     let mut waiting: Vec<usize> =
         jobs.iter().enumerate().filter(|(_, job)| !job.is_settled()).map(|(index, _)| index).collect();
     loop {
         let due = take_due(core, jobs, &mut waiting, deadline);
-        for group in group(core, jobs, due, &mut waiting) {
+        for group in group(core, jobs, due, &mut waiting, wait) {
             under_way.push(attempt(core, group, deadline));
         }
         let next = waiting.iter().filter_map(|job| jobs.get(*job)?.not_before()).min();
@@ -319,7 +341,7 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
                 }
             }
             Some((group, attempt)) = under_way.next() => {
-                distribute(core, jobs, &group, attempt, deadline);
+                told.extend(distribute(core, jobs, &group, attempt, deadline, wait));
                 let unsettled = |member: &&Member| jobs.get(member.job).is_some_and(|job| !job.is_settled());
                 waiting.extend(group.members().iter().filter(unsettled).map(|member| member.job));
                 // The order of submission holds among the jobs that go again together.
@@ -327,7 +349,7 @@ async fn run(core: &Core, jobs: &mut [Job<'_>], deadline: Deadline) {
             }
             else => {
                 if waiting.is_empty() {
-                    return;
+                    return told;
                 }
             }
         }
@@ -360,7 +382,7 @@ fn take_due(core: &Core, jobs: &mut [Job<'_>], waiting: &mut Vec<usize>, deadlin
 }
 
 /// Waits until then; true if the routes have changed before.
-async fn pause(core: &Core, until: Option<Instant>) -> bool {
+pub(super) async fn pause(core: &Core, until: Option<Instant>) -> bool {
     let Some(until) = until else { return false };
     tokio::select! {
         biased;
@@ -369,8 +391,15 @@ async fn pause(core: &Core, until: Option<Instant>) -> bool {
     }
 }
 
-/// Gives each job of the group its replies, or its share of the loss.
-fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Attempt, deadline: Deadline) {
+/// Gives each job of the group its replies, or its share of the loss; what `wait` said of them.
+fn distribute(
+    core: &Core,
+    jobs: &mut [Job<'_>],
+    group: &Group<'_>,
+    attempt: Attempt,
+    deadline: Deadline,
+    wait: Option<&Command>,
+) -> Option<Acknowledged> {
     let UnitReply { values, of_one, loss } = match attempt {
         Attempt::Replied(reply) => reply,
         Attempt::Overloaded => {
@@ -379,7 +408,7 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
                     job.overloaded();
                 }
             }
-            return;
+            return None;
         }
     };
     let mut values = values.into_iter();
@@ -392,17 +421,18 @@ fn distribute(core: &Core, jobs: &mut [Job<'_>], group: &Group<'_>, attempt: Att
             }
             Some(_) | None => job.answered(group.asked(), &mut values, member.replies, of_one, &core.config),
         };
-        settle(core, &group.pool, aftermath);
+        settle(core, Some(&group.pool), aftermath);
     }
+    wait.and_then(|wait| acknowledged(group, wait, jobs, values.next(), loss.as_ref()))
 }
 
 #[inline]
-fn settle(core: &Core, pool: &NodePool, aftermath: Aftermath) {
+pub(super) fn settle(core: &Core, asked: Option<&NodePool>, aftermath: Aftermath) {
     match aftermath {
         Aftermath::Nothing => {}
         Aftermath::Refresh => core.signal.request(),
         Aftermath::Avoid => {
-            pool.avoid();
+            asked.into_iter().for_each(NodePool::avoid);
             core.signal.request();
         }
         Aftermath::Followed(redirect) => core.redirected(&redirect),

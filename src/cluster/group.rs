@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::cluster::core::Core;
 use crate::cluster::job::{Asked, Job};
 use crate::cluster::routes::Routes;
+use crate::command::Command;
 use crate::connection::pool::NodePool;
 use crate::connection::unit::{Check, Piece};
 use crate::node::NodeAddr;
@@ -14,7 +15,7 @@ use crate::routing::plan::Place;
 pub(super) struct Group<'a> {
     pub(super) pool: Arc<NodePool>,
     pub(super) lane: usize,
-    /// On a connection of its own, because the server may hold back its reply.
+    /// On a connection of its own: the server may hold back its reply, or counts the writes of the connection.
     pub(super) is_exclusive: bool,
     members: Vec<Member>,
     pieces: Vec<Piece<'a>>,
@@ -52,8 +53,16 @@ impl<'a> Group<'a> {
         self.members.push(Member { job: index, replies: self.pieces.len() - before, end: self.length });
     }
 
-    /// Ends it so that a reply to `ASKING` which is lost or comes twice shifts none of the others.
-    fn close(&mut self) {
+    /// Ends it with `wait` if it has writes, and so that a reply to `ASKING` which is lost or comes twice shifts none of the
+    /// others.
+    fn close(&mut self, wait: Option<&'a Command>) {
+        if let Some(wait) = wait
+            && self.pieces.iter().any(Piece::may_write)
+        {
+            let wait = Piece::Command(wait);
+            self.length += wait.wire_length();
+            self.pieces.push(wait);
+        }
         if self.pieces.iter().any(|piece| matches!(piece, Piece::Asking)) {
             let check = Piece::Check(Check::new());
             self.length += check.wire_length();
@@ -183,12 +192,13 @@ impl Links {
 }
 
 /// Finds the link of each job that is due; those on the same link travel together, in their order. Who has none goes
-/// back to `waiting`.
+/// back to `waiting`. With `wait`, all jobs of one node travel together, on one exclusive connection.
 pub(super) fn group<'a>(
     core: &Core,
     jobs: &mut [Job<'a>],
     due: Vec<usize>,
     waiting: &mut Vec<usize>,
+    wait: Option<&'a Command>,
 ) -> Vec<Group<'a>> {
     let routes = core.routes();
     let mut pools = Pools { core, routes: &routes, guests: Vec::new() };
@@ -206,6 +216,7 @@ pub(super) fn group<'a>(
             waiting.push(index);
             continue;
         };
+        let lane = if wait.is_none() { lane } else { 0 };
         if !job.blocks() {
             tickets.push((links.count(pool, lane), index));
         } else if let Some(pool) = pools.get(pool) {
@@ -216,7 +227,7 @@ pub(super) fn group<'a>(
     }
     for (link, index) in tickets {
         let number = links.group(link, |pool, lane, room| {
-            groups.push(Group::new(Arc::clone(pools.get(pool)?), lane, false, room));
+            groups.push(Group::new(Arc::clone(pools.get(pool)?), lane, wait.is_some(), room));
             Some(groups.len() - 1)
         });
         if let Some(group) = number.and_then(|number| groups.get_mut(number))
@@ -225,7 +236,7 @@ pub(super) fn group<'a>(
             group.add(index, job);
         }
     }
-    groups.iter_mut().for_each(Group::close);
+    groups.iter_mut().for_each(|group| group.close(wait));
     groups
 }
 

@@ -221,7 +221,7 @@ impl<'a> Job<'a> {
     }
 
     /// From now on the primary answers it, if it is a read.
-    fn read_at_primary(&mut self) {
+    pub(crate) fn read_at_primary(&mut self) {
         match self.place {
             Place::Read(slot) => self.place = Place::Slot(slot),
             Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => {}
@@ -389,6 +389,24 @@ impl<'a> Job<'a> {
             history.wait();
         }
         Aftermath::Refresh
+    }
+
+    /// Does not follow the `ASK` but waits for the end of the move: for who needs all keys of the slot at one node.
+    pub(crate) fn stay(&mut self) {
+        let history = self.history();
+        history.ask = None;
+        history.hops = 0;
+        history.wait();
+    }
+
+    /// Ends the job with this error in place of another attempt, or of another error.
+    pub(crate) fn end(&mut self, kind: ErrorKind, text: &str) {
+        let text = match self.history.as_ref().and_then(|history| history.trouble.as_ref()) {
+            Some(Trouble::Reply(error)) => format!("{text}: {error}"),
+            Some(Trouble::Loss(cause)) => format!("{text}: {cause}"),
+            Some(Trouble::NoOwner | Trouble::NoReplica) | None => text.to_owned(),
+        };
+        self.result = Some(Err(self.error(kind, Outcome::NotSent, text)));
     }
 
     /// There is nobody to send to.

@@ -1,5 +1,7 @@
-//! Where topology, connections and routing meet. The loop of attempts exists once, in `executor`.
+//! Where topology, connections and routing meet. The loop of attempts exists once, in `executor`;
+//! what `pinned` sends has one connection, and so no other attempt once it has begun.
 
+pub(crate) mod acknowledged;
 mod attempt;
 pub(crate) mod connect;
 pub(crate) mod core;
@@ -7,7 +9,8 @@ pub(crate) mod executor;
 mod group;
 pub(crate) mod job;
 pub(crate) mod learned;
+pub(crate) mod pinned;
 pub(crate) mod pubsub;
 mod refresher;
 pub(crate) mod routes;
-mod unit;
+pub(crate) mod unit;

@@ -206,6 +206,12 @@ impl Drop for Last<'_> {
     }
 }
 
+impl<W: FnOnce(&mut Command)> From<Draft<W>> for Command {
+    fn from(draft: Draft<W>) -> Self {
+        whole(draft)
+    }
+}
+
 /// The whole command.
 #[inline]
 pub(crate) fn whole(said: impl Said) -> Command {

@@ -51,6 +51,13 @@ impl ExclusiveLink {
     pub(crate) fn link(&self) -> Option<&Link> {
         self.0.as_deref()
     }
+
+    /// Closes it: the server remembers something of its caller that the next one must not meet.
+    pub(crate) fn close(mut self) {
+        if let Some(link) = self.0.take() {
+            drop(Object::take(link));
+        }
+    }
 }
 
 impl Drop for ExclusiveLink {
@@ -192,6 +199,10 @@ impl NodePool {
         self.made_links().for_each(Link::sever);
         self.exclusive_links().close();
         self.severed.send_replace(true);
+    }
+
+    pub(crate) fn is_severed(&self) -> bool {
+        *self.severed.borrow()
     }
 
     /// Resolves when the pool is severed.

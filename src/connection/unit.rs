@@ -74,6 +74,17 @@ impl Piece<'_> {
     }
 }
 
+impl Piece<'_> {
+    /// Whether replicas may have something to acknowledge after it.
+    pub(crate) fn may_write(&self) -> bool {
+        match self {
+            Self::Command(command) => command.may_write(),
+            Self::Part(part) => part.command().may_write(),
+            Self::Asking | Self::Multi | Self::Exec | Self::Check(_) => false,
+        }
+    }
+}
+
 impl UnitReply {
     /// No reply at all.
     pub(crate) fn lost(loss: Loss) -> Self {

@@ -121,6 +121,64 @@ pub(crate) fn transaction_place(commands: &[Command]) -> Result<Option<Place>, E
     })
 }
 
+/// Refuses what the one connection of a session cannot do or cannot answer truly. The session is for the slot of `key`.
+pub(crate) fn refuse_in_session(command: &Command, key: &[u8]) -> Result<(), Error> {
+    let spec = command.spec();
+    match spec.map(|spec| spec.blocking) {
+        Some(Blocking::OwnWrites) => {
+            return Err(Error::usage(
+                "use Session::wait and Session::wait_aof, which know how long it may take",
+            ));
+        }
+        Some(Blocking::Stream) => {
+            return Err(Error::usage("it takes its connection over, and a session still needs it"));
+        }
+        Some(Blocking::Session) => {
+            return Err(Error::usage(
+                "it changes the state of the connection, which the session has to know: use Session::watch, unwatch and \
+                 transaction",
+            ));
+        }
+        Some(Blocking::Never | Blocking::SecondsLast | Blocking::SecondsFirst | Blocking::MillisOption)
+        | None => {}
+    }
+    if command.target().is_some() {
+        return Err(Error::usage("a session has one node: send it by the client"));
+    }
+    refuse_strange_keys(command, key)
+}
+
+/// Refuses keys that are not in the slot of `key`, the session's.
+pub(crate) fn refuse_strange_keys(command: &Command, key: &[u8]) -> Result<(), Error> {
+    let (spec, slot) = (command.spec(), Slot::of_key(key));
+    let strange = match keys_of(command, spec)? {
+        Keys::Same { slot: same, first } => (same != slot).then_some(first),
+        Keys::Crossing { first, other } => {
+            Some(if Slot::of_key(command.arg_at(first)) == slot { other } else { first })
+        }
+        Keys::Unmarked => match spec.map(|spec| spec.request) {
+            Some(RequestPolicy::AllNodes | RequestPolicy::AllShards | RequestPolicy::Special) => {
+                return Err(Error::usage(
+                    "it concerns several nodes, and a session has one: send it by the client",
+                ));
+            }
+            Some(RequestPolicy::ByKey | RequestPolicy::AnyNode | RequestPolicy::MultiShard) | None => None,
+        },
+    };
+    match strange {
+        None => Ok(()),
+        Some(place) => Err(Error::new(
+            ErrorKind::CrossSlot,
+            Outcome::Rejected,
+            format!(
+                "its keys must be in the session's slot, but {} and the session's key {}; give them a common {{hash tag}}",
+                shown(command.arg_at(place)),
+                shown(key)
+            ),
+        )),
+    }
+}
+
 /// The keys as marked, or as the table finds them.
 fn keys_of(command: &Command, spec: Option<&CommandSpec>) -> Result<Keys, Error> {
     let (Keys::Unmarked, Some(spec)) = (command.marked_keys(), spec) else {
@@ -155,7 +213,8 @@ fn refuse_what_needs_its_own_connection(spec: &CommandSpec) -> Result<(), Error>
         Blocking::Never | Blocking::SecondsLast | Blocking::SecondsFirst | Blocking::MillisOption => Ok(()),
         Blocking::OwnWrites => Err(Error::usage(
             "it counts the writes of its own connection, and this client's connections are shared: it would say \
-             \"acknowledged\" for nothing. Durable writes as one unit are not supported yet",
+             \"acknowledged\" for nothing. Pipeline::run_durable and Session::wait send it behind writes, on their own \
+             connection",
         )),
         Blocking::Stream => Err(Error::usage(
             "it takes its connection over, and this client's connections are shared. For channels, patterns and shard \
@@ -163,7 +222,7 @@ fn refuse_what_needs_its_own_connection(spec: &CommandSpec) -> Result<(), Error>
         )),
         Blocking::Session => Err(Error::usage(
             "it changes the state of its connection, and this client's connections are shared. For MULTI and EXEC \
-             use Client::transaction; credentials, names and RESP version are set by URL or builder",
+             use Client::transaction, for WATCH Client::session; credentials, names and RESP version are set by URL or builder",
         )),
     }
 }
@@ -232,20 +291,20 @@ fn split<'a>(command: &'a Command, spec: &CommandSpec) -> Result<Plan<'a>, Error
 
 /// Names both keys and their slots, and the way out.
 fn cross_slot(first: (&Command, usize), other: (&Command, usize)) -> Error {
-    let shown = |(command, place): (&Command, usize)| {
-        let key = command.arg_at(place);
-        let text = key.get(..key.len().min(64)).unwrap_or_default().escape_ascii().to_string();
-        format!("\"{text}\" is in slot {}", Slot::of_key(key))
-    };
     Error::new(
         ErrorKind::CrossSlot,
         Outcome::Rejected,
         format!(
             "its keys must be in one slot, but {} and {}; give them a common {{hash tag}}",
-            shown(first),
-            shown(other)
+            shown(first.0.arg_at(first.1)),
+            shown(other.0.arg_at(other.1))
         ),
     )
+}
+
+fn shown(key: &[u8]) -> String {
+    let text = key.get(..key.len().min(64)).unwrap_or_default().escape_ascii().to_string();
+    format!("\"{text}\" is in slot {}", Slot::of_key(key))
 }
 
 #[cfg(test)]

@@ -30,6 +30,11 @@ pub(crate) fn judge(error: &ServerError, asked: &NodeAddr) -> Verdict {
         ErrorCode::Unblocked if error.text().contains("instance state changed") => {
             Verdict::Wait { refresh: true }
         }
+        // Redis 7.0 says so to who waits for a group's entries also when the stream moves to another node. One that was
+        // deleted is answered by NOGROUP the next time.
+        ErrorCode::Unblocked if error.text().contains("stream key no longer exists") => {
+            Verdict::Wait { refresh: false }
+        }
         ErrorCode::CrossSlot
         | ErrorCode::ExecAbort
         | ErrorCode::NoAuth
@@ -180,6 +185,8 @@ mod tests {
         ] {
             assert_eq!(verdict(text), Verdict::Wait { refresh: true }, "{text}");
         }
+        let moved = "UNBLOCKED the stream key no longer exists";
+        assert_eq!(verdict(moved), Verdict::Wait { refresh: false });
         assert_eq!(verdict("WRONGTYPE Operation"), Verdict::Deliver);
         assert_eq!(verdict("UNBLOCKED client unblocked via CLIENT UNBLOCK"), Verdict::Deliver);
     }

@@ -12,6 +12,7 @@ mod blocking;
 mod cancellation;
 mod cluster_behaviour;
 mod deadlines;
+mod durable;
 mod failover;
 mod fan_out;
 mod faults;
@@ -30,6 +31,7 @@ mod schedules;
 mod sessions;
 mod storm;
 mod support;
+mod watch_sessions;
 
 use keyslot::testkit::sim::SimCluster;
 use keyslot::{Client, Commands};

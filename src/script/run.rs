@@ -1,0 +1,80 @@
+//! Sends a [`Script`]: apart from it, because a pipeline holds calls of scripts and a client makes pipelines.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::cluster::job::Deadline;
+use crate::command::draft::known;
+use crate::error::{Error, Result};
+use crate::protocol::from_value::FromValue;
+use crate::protocol::value::Value;
+use crate::request::convert;
+use crate::script::{Form, Script, ScriptCall, is_not_known};
+
+impl Script {
+    /// [SCRIPT LOAD](https://redis.io/docs/latest/commands/script-load/): makes it known to all nodes of today, replicas
+    /// included, so that no call has to send the source. A node that is added later learns it by its first call.
+    ///
+    /// Since 2.6, O(n) in the length of the source.
+    pub async fn load(&self, client: &Client) -> Result<()> {
+        client.execute(known!("SCRIPT LOAD").arg(&self.source).into()).await
+    }
+}
+
+impl ScriptCall<'_> {
+    /// Runs it by the primary of its keys' slot and reads the reply as `R`.
+    ///
+    /// [EVALSHA](https://redis.io/docs/latest/commands/evalsha/), and
+    /// [EVAL](https://redis.io/docs/latest/commands/eval/) if the node does not know the script. For an error that the
+    /// script itself raises [`Error::outcome`] is `MaybeExecuted`: it may have written before.
+    ///
+    /// Since 2.6, as the script.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`](crate::Request).
+    pub async fn run<R: FromValue>(&self, client: &Client) -> Result<R> {
+        let core = client.core();
+        let deadline = Deadline::after(self.timeout.unwrap_or(core.config.command_timeout));
+        let lacks_read_only = &core.lacks_read_only_scripts;
+        let mut form = if self.script.is_read_only && !lacks_read_only.load(Ordering::Relaxed) {
+            Form::ReadOnlyChecksum
+        } else {
+            Form::Checksum
+        };
+        let mut command = self.in_form(form);
+        loop {
+            let name = command.shared_name();
+            let error = match client.execute::<Value>(command).await {
+                Ok(value) => return convert(value, name),
+                Err(error) => error,
+            };
+            form = match form {
+                Form::Checksum if is_not_known(&error) => Form::Source,
+                Form::ReadOnlyChecksum if is_not_known(&error) => Form::ReadOnlySource,
+                Form::ReadOnlyChecksum if is_no_command(&error, &name) => {
+                    lacks_read_only.store(true, Ordering::Relaxed);
+                    Form::Checksum
+                }
+                Form::Checksum | Form::Source | Form::ReadOnlyChecksum | Form::ReadOnlySource => {
+                    return Err(error);
+                }
+            };
+            command = self.in_form(form);
+            if let Some(end) = deadline.at {
+                command = command.timeout(end.saturating_duration_since(Instant::now()));
+            }
+        }
+    }
+}
+
+/// Whether the server has no command of this name.
+fn is_no_command(error: &Error, name: &str) -> bool {
+    let text = error.to_string();
+    // Redis 6.2 quotes it one way, all later servers the other.
+    [format!("unknown command `{name}`"), format!("unknown command '{name}'")]
+        .iter()
+        .any(|said| text.contains(said))
+}
