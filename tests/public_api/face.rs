@@ -87,15 +87,16 @@ async fn a_command_goes_where_its_target_says() {
     let slot = keyslot::Slot::of_key(b"k");
     let node = cluster.primary_of(slot).unwrap();
     let other = cluster.nodes().into_iter().find(|other| *other != node).unwrap();
-    for (target, keys) in [
-        (Target::Node(node), 1),
-        (Target::Node(other), 0),
-        (Target::SlotOf("k".into()), 1),
-        (Target::AllPrimaries, 1),
+    for (target, has_it) in [
+        (Target::Node(node), true),
+        (Target::Node(other), false),
+        (Target::SlotOf("k".into()), true),
+        (Target::AllPrimaries, true),
     ] {
         let size: u64 = client.execute(Command::new("DBSIZE").to(target.clone())).await.unwrap();
-        assert_eq!(size, keys, "{target:?}");
-        assert_eq!(client.dbsize().to(target).await.unwrap(), keys);
+        assert_eq!(size == 1, has_it, "{target:?}: {size}");
+        let size = client.dbsize().to(target).await.unwrap();
+        assert_eq!(size == 1, has_it);
     }
     let pong: String = client.execute(Command::new("PING").to(Target::Random)).await.unwrap();
     assert_eq!(pong, "PONG");
