@@ -5,8 +5,8 @@
 //! cargo run --release --example hash_tags -- --url redis://127.0.0.1:7000
 //! ```
 //!
-//! Without `--url` it starts a cluster of its own, as `bulk_load` does. Elsewhere it leaves no key behind and touches
-//! none that exists.
+//! Without `--url` or `REDIS_URL` it starts a cluster of its own, as `bulk_load` does. Elsewhere it leaves no key behind and
+//! touches none that exists.
 //!
 //! A key's slot is the checksum of its hash tag, the part between `{` and `}`, or of the whole key if it has none. Keys
 //! with the same tag are therefore in the same slot, on the same node, wherever slots move; a command or transaction
@@ -17,21 +17,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use keyslot::{Client, Commands, ErrorKind, Outcome, Slot};
-use lexopt::Arg::{Long, Short};
-use lexopt::ValueExt;
 
 #[path = "shared/cluster.rs"]
 mod cluster;
+#[path = "shared/url_option.rs"]
+mod url_option;
 
 use cluster::Cluster;
 
-const HELP: &str = "\
-Shows what hash tags are for, on keys that it creates and deletes.
-
-  --url URL    the cluster, as redis://[user:password@]host[:port][,host[:port]...];
-               without it, one of 3 primaries and 3 replicas is started and removed
-  -h, --help   this text
-";
+const HELP: &str = "Shows what hash tags are for, on keys that it creates and deletes.\n";
 
 /// All about one user, by one tag.
 const PROFILE: &str = "{user:42}:profile";
@@ -45,24 +39,7 @@ const GROUPS: [&str; 3] = ["group:staff", "group:guests", "group:all"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let url = match parse(lexopt::Parser::from_env()) {
-        Ok(Some(url)) => url,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("error: {error}; --help lists the options");
-            return ExitCode::from(2);
-        }
-    };
-    match run(url).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            cluster::exit_code(error.as_ref())
-        }
-    }
+    url_option::run(HELP, run).await
 }
 
 async fn run(url: Option<String>) -> Result<(), Box<dyn Error>> {
@@ -175,18 +152,4 @@ fn show_place(client: &Client, key: &str) {
 
 fn heading(text: &str) {
     println!("\n{text}");
-}
-
-/// The URL, if one is given; `None` if help is wanted.
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Option<String>>, lexopt::Error> {
-    let mut url = None;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("url") => url = Some(parser.value()?.string()?),
-            Long("release") => eprintln!("note: --release is cargo's: it goes before the --"),
-            Short('h') | Long("help") => return Ok(None),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(url))
 }

@@ -5,8 +5,8 @@
 //! cargo run --example pubsub_failover -- --url redis://127.0.0.1:7000
 //! ```
 //!
-//! Without `--url` it starts a cluster of its own, as `bulk_load` does, and kills the primary of its shard channel. A cluster
-//! that is named is left alone: kill a node yourself and watch.
+//! Without `--url` or `REDIS_URL` it starts a cluster of its own, as `bulk_load` does, and kills the primary of its shard
+//! channel. A cluster that is named is left alone: kill a node yourself and watch.
 //!
 //! Pub/sub keeps nothing for whoever is not listening. So a reader that keeps a state by messages has to know where one may
 //! be missing: there a `Gap` stands, and there he reads the state anew. Here the state is a number that each message tells
@@ -17,24 +17,17 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use keyslot::{Bytes, Client, Command, Commands, ErrorKind, PubSubEvent, Slot, Subscriber};
-use lexopt::Arg::{Long, Short};
-use lexopt::ValueExt;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 #[path = "shared/cluster.rs"]
 mod cluster;
+#[path = "shared/url_option.rs"]
+mod url_option;
 
 use cluster::Cluster;
 
-const HELP: &str = "\
-Receives messages through the failover of the node that sends them.
-
-  --url URL    the cluster, as redis://[user:password@]host[:port][,host[:port]...];
-               without it, one of 3 primaries and 3 replicas is started and removed
-               (simulated in this process if no server is installed)
-  -h, --help   this text
-";
+const HELP: &str = "Receives messages through the failover of the node that sends them.\n";
 
 /// A channel of the whole cluster.
 const NEWS: &str = "keyslot:example:news";
@@ -51,24 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let url = match parse(lexopt::Parser::from_env()) {
-        Ok(Some(url)) => url,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("error: {error}; --help lists the options");
-            return ExitCode::from(2);
-        }
-    };
-    match run(url).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            cluster::exit_code(error.as_ref())
-        }
-    }
+    url_option::run(HELP, run).await
 }
 
 async fn run(url: Option<String>) -> Result<(), Box<dyn Error>> {
@@ -93,6 +69,7 @@ async fn run(url: Option<String>) -> Result<(), Box<dyn Error>> {
             println!("Subscribed: {:?} at {node}", state.subscription);
         }
     }
+    println!("\nA key is counted up, and each number is told by a message:");
     let publisher = publish(client.clone(), channel);
     let shown = show(&cluster, &client, &mut subscriber, channel).await;
     publisher.abort();
@@ -179,18 +156,4 @@ async fn show(
 
 fn text(bytes: &Bytes) -> String {
     bytes.escape_ascii().to_string()
-}
-
-/// The URL, if one is given; `None` if help is wanted.
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Option<String>>, lexopt::Error> {
-    let mut url = None;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("url") => url = Some(parser.value()?.string()?),
-            Long("release") => eprintln!("note: --release is cargo's: it goes before the --"),
-            Short('h') | Long("help") => return Ok(None),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(url))
 }

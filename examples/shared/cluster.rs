@@ -23,18 +23,23 @@ enum Started {
 impl Cluster {
     /// The cluster at `url`. Without one, three primaries with a replica each are started in a temporary folder; where
     /// no server is installed they are simulated in this process.
+    #[allow(dead_code, reason = "for the examples that the simulated cluster can run")]
     pub(crate) async fn at_url_or_new(url: Option<String>) -> Result<Self, Box<dyn Error>> {
+        match Self::at_url_or_servers(url).await {
+            Err(error) if is_missing(error.as_ref()) => {
+                println!("No server found: {error}; or name a cluster by --url.");
+                Self::simulated().await
+            }
+            started => started,
+        }
+    }
+
+    /// The same, but without a server it is an error that says how to get one.
+    pub(crate) async fn at_url_or_servers(url: Option<String>) -> Result<Self, Box<dyn Error>> {
         if let Some(url) = url {
             return Ok(Self { url, started: Started::Nothing });
         }
-        let server = match Server::find() {
-            Ok(server) => server,
-            Err(missing @ StartError::NoServer(_)) => {
-                println!("No server found: {missing}; or name a cluster by --url.");
-                return Self::simulated().await;
-            }
-            Err(other) => return Err(other.into()),
-        };
+        let server = Server::find()?;
         println!("Starting 3 primaries and 3 replicas of {} in a temporary folder ...", server.version());
         let cluster = LocalCluster::builder().primaries(3).replicas(1).server(server).start().await?;
         Ok(Self { url: cluster.url(), started: Started::Servers { cluster } })
@@ -70,6 +75,11 @@ impl Cluster {
         println!("Connected: {primaries}, {replicas} replicas, {}.", slots(&map));
         Ok(client)
     }
+}
+
+/// Whether the error is that no server is installed.
+pub(crate) fn is_missing(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(StartError::NoServer(_)))
 }
 
 /// 2 for a URL that is none, as for any wrong option; 1 for all else.

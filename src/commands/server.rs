@@ -18,7 +18,7 @@ macro_rules! server_commands {
             /// [DBSIZE](https://redis.io/docs/latest/commands/dbsize/): how many keys there are: all primaries, summed.
             ///
             /// Since 1.0, O(1).
-            fn dbsize() -> u64 =
+            fn dbsize() -> i64 =
                 known!("DBSIZE");
 
             /// [FLUSHALL](https://redis.io/docs/latest/commands/flushall/): deletes every key of every primary.

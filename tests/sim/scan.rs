@@ -261,7 +261,7 @@ async fn a_restart_of_a_node_makes_its_cursors_worthless() {
         cluster.restart(&node).unwrap();
     }
     sleep(5 * SECOND).await;
-    let kept: u64 = client.dbsize().await.unwrap();
+    let kept: i64 = client.dbsize().await.unwrap();
     found.extend(rest(&mut pages).await);
     if kept == 600 {
         assert_eq!(set(&found), keys);
