@@ -167,7 +167,7 @@ mod scenarios {
         );
         let sizes: Vec<usize> = each.into_iter().map(|(_, size)| size).collect::<Result<_, _>>()?;
         assert_eq!(sizes.iter().sum::<usize>(), keys.len());
-        assert_eq!(client.dbsize().to(Target::Node(primaries[1].clone())).await?, u64::try_from(sizes[1])?);
+        assert_eq!(client.dbsize().to(Target::Node(primaries[1].clone())).await?, i64::try_from(sizes[1])?);
 
         // By policy: on all nodes, on all primaries, put together or one for all.
         client.execute::<()>(Command::new("CONFIG SET").arg("slowlog-max-len").arg(77)).await?;
