@@ -12,6 +12,8 @@ use crate::connection::link::{Link, Refusal};
 use crate::connection::loss::{Loss, LossCause};
 use crate::connection::pool::NodePool;
 use crate::connection::unit::{Piece, UnitReply};
+use crate::protocol::server_error::ErrorCode;
+use crate::protocol::value::Value;
 
 /// How long a link may take to tell what became of a unit whose time is over; it does at once unless it is connecting.
 const LAST_WORD: Duration = Duration::from_millis(100);
@@ -43,7 +45,19 @@ async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> At
         None => return lost(LossCause::Expired),
     };
     let Some(link) = connection.link() else { return lost(LossCause::Retired) };
-    send_alone(core, &group.pool, link, group.pieces(), group.length(), deadline).await
+    let attempt = send_alone(core, &group.pool, link, group.pieces(), group.length(), deadline).await;
+    if let Attempt::Replied(reply) = &attempt
+        && reply.values.iter().any(is_farewell)
+    {
+        connection.close();
+    }
+    attempt
+}
+
+/// A primary that is demoted says this to who is blocked and closes the connection then: what is sent on it once more would
+/// be lost, and nobody could tell whether it was executed.
+fn is_farewell(reply: &Value) -> bool {
+    matches!(reply, Value::Error(error) if error.class() == ErrorCode::Unblocked)
 }
 
 /// On a connection of `pool` that the caller holds.
