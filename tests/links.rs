@@ -1302,6 +1302,25 @@ mod topology {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_node_was_sent_before_a_view_left_it_out_for_a_moment_is_still_answered() {
+        let (cluster, a, b) = FakeCluster::of_two();
+        b.answers(only("BLPOP", |_| Answer::Late(5000 * MS, array([bulk("foo"), bulk("x")]))));
+        let client = cluster.builder().refresh_interval(100 * MS).connect().await.unwrap();
+        let popping = client.execute::<(String, String)>(Command::new("BLPOP").key("foo").arg(0));
+        let views = async {
+            b.until("BLPOP", 1).await;
+            cluster.view(1, &[(0, 16383, &a)]);
+            sleep(500 * MS).await;
+            assert_eq!(owner(&client, "foo"), "a:1");
+            cluster.view(1, &[(0, 8191, &a), (8192, 16383, &b)]);
+            sleep(500 * MS).await;
+            assert_eq!(owner(&client, "foo"), "b:2");
+        };
+        let (popped, ()) = tokio::join!(popping, views);
+        assert_eq!(popped.unwrap(), ("foo".to_owned(), "x".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_command_to_every_primary_finds_the_one_that_was_promoted_meanwhile() {
         let (cluster, a, b) = FakeCluster::of_two();
         let c = cluster.node("c", 3);

@@ -294,8 +294,13 @@ impl Core {
     pub(crate) fn sweep_retired(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut topology = self.topology();
-        let done: Vec<_> =
-            topology.retired.extract_if(.., |(pool, until)| pool.is_idle() || *until <= now).collect();
+        let map = Arc::clone(self.routes().map());
+        // A view may be wrong for a moment: what a node that is called a primary again was sent before is still good.
+        let is_primary = |pool: &NodePool| map.index_of(pool.node()).is_some_and(|node| map.is_primary(node));
+        let done: Vec<_> = topology
+            .retired
+            .extract_if(.., |(pool, until)| pool.is_idle() || (*until <= now && !is_primary(pool)))
+            .collect();
         let next = (!topology.retired.is_empty()).then(|| now + DEMOTED_GRACE / 5);
         drop(topology);
         // Fails what is left, which wakes callers: not under the lock.
