@@ -57,7 +57,9 @@ pub(crate) async fn execute(
                 job.lost(asked, &loss, sent, deadline, &core.config)
             }
         };
-        settle(core, Some(&core.pool_at(&first.node)), aftermath);
+        // A node that has left meanwhile needs no pool for this.
+        let pool = core.routes().at(&first.node).cloned();
+        settle(core, pool.as_deref(), aftermath);
         let mut jobs = [job];
         run(core, &mut jobs, deadline, None).await;
         let [mut job] = jobs;
