@@ -65,7 +65,7 @@ async fn until_all_wait(
 ) {
     let begin = Instant::now();
     loop {
-        for (shape, task) in waiting.iter_mut().filter(|(_, task)| task.is_finished()) {
+        if let Some((shape, task)) = waiting.iter_mut().find(|(_, task)| task.is_finished()) {
             panic!("{shape:?} has ended: {:?}", task.await.unwrap());
         }
         let info: String = ask(&fixture.cluster, node, Command::new("INFO").arg("clients")).await;
