@@ -5,7 +5,7 @@
 //! cargo run --release --example bulk_load -- --url redis://127.0.0.1:7000 --keys 1000000
 //! ```
 //!
-//! Without `--url` it starts a cluster of its own, three primaries with a replica each, by the `redis-server` or
+//! Without `--url` or `REDIS_URL` it starts a cluster of its own, three primaries with a replica each, by the `redis-server` or
 //! `valkey-server` on `PATH`; where there is none it says so and runs on a simulated cluster in this process. What it shows: pipelines from many tasks over one client, an own result for each command,
 //! the slot map, commands to one node, and `MGET` over all slots. Memory does not grow with the number of keys.
 //!
@@ -30,6 +30,8 @@ use uuid::Uuid;
 mod cluster;
 #[path = "shared/tally.rs"]
 mod tally;
+#[path = "shared/url_option.rs"]
+mod url_option;
 
 use cluster::Cluster;
 use tally::{Report, Sent, Tally};
@@ -38,7 +40,8 @@ const HELP: &str = "\
 Writes random keys to a cluster and shows where they went.
 
   --url URL         the cluster, as redis://[user:password@]host[:port][,host[:port]...];
-                    without it, one of 3 primaries and 3 replicas is started and removed
+                    REDIS_URL in the environment says the same;
+                    without either, one of 3 primaries and 3 replicas is started and removed
                     (simulated in this process if no server is installed)
   --keys N          how many keys to write; default 1000
   --value-size N    bytes of each value; default: a number from 1 to 1000000 as text
@@ -253,7 +256,8 @@ fn value_of(key: &Uuid, size: Option<usize>) -> Bytes {
 impl Options {
     /// `None` if help is wanted.
     fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
-        let mut options = Self { url: None, keys: 1000, value_size: None, concurrency: 16 };
+        let mut options =
+            Self { url: url_option::from_environment(), keys: 1000, value_size: None, concurrency: 16 };
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("url") => options.url = Some(parser.value()?.string()?),

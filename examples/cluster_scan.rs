@@ -6,7 +6,7 @@
 //! cargo run --release --example cluster_scan -- --url redis://127.0.0.1:7000 --resume "$TOKEN"
 //! ```
 //!
-//! Without `--url` it starts a cluster of its own (simulated in this process where no server is installed), writes 20,000
+//! Without `--url` or `REDIS_URL` it starts a cluster of its own (simulated in this process where no server is installed), writes 20,000
 //! keys, stops half-way, goes on by the token with another client, and checks that every key was given.
 //!
 //! It exits with 0 if the scan came to its end or was stopped as asked, with 1 if not, with 2 if an option is wrong.
@@ -22,6 +22,8 @@ use lexopt::ValueExt;
 
 #[path = "shared/cluster.rs"]
 mod cluster;
+#[path = "shared/url_option.rs"]
+mod url_option;
 
 use cluster::Cluster;
 
@@ -29,7 +31,8 @@ const HELP: &str = "\
 Scans all keys of a cluster and counts them by the part before the first colon.
 
   --url URL        the cluster, as redis://[user:password@]host[:port][,host[:port]...];
-                   without it, one of 3 primaries and 3 replicas is started, filled and removed
+                   REDIS_URL in the environment says the same;
+                   without either, one of 3 primaries and 3 replicas is started, filled and removed
                    (simulated in this process if no server is installed)
   --pattern GLOB   only keys like this
   --type NAME      only keys of this type
@@ -56,24 +59,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::parse(lexopt::Parser::from_env()) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("error: {error}; --help lists the options");
-            return ExitCode::from(2);
-        }
-    };
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            cluster::exit_code(error.as_ref())
-        }
-    }
+    url_option::run_with(HELP, Options::parse, run).await
 }
 
 async fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
@@ -173,7 +159,7 @@ impl Tally {
 impl Options {
     /// `None` if only help is wanted.
     fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
-        let mut options = Self::default();
+        let mut options = Self { url: url_option::from_environment(), ..Self::default() };
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("url") => options.url = Some(parser.value()?.string()?),

@@ -5,7 +5,7 @@
 //! cargo run --release --example watch_session -- --url redis://127.0.0.1:7000 --tasks 32 --transfers 200
 //! ```
 //!
-//! Without `--url` it starts a cluster of its own, as `bulk_load` does. Elsewhere it leaves no key behind and touches
+//! Without `--url` or `REDIS_URL` it starts a cluster of its own, as `bulk_load` does. Elsewhere it leaves no key behind and touches
 //! none that exists.
 //!
 //! `WATCH` is optimistic: read, decide, and write by `EXEC`, which is refused if a watched key has changed since. Then
@@ -22,6 +22,8 @@ use lexopt::ValueExt;
 
 #[path = "shared/cluster.rs"]
 mod cluster;
+#[path = "shared/url_option.rs"]
+mod url_option;
 
 use cluster::Cluster;
 
@@ -29,7 +31,8 @@ const HELP: &str = "\
 Moves money between accounts by WATCH, MULTI and EXEC with retries, on keys that it creates and deletes.
 
   --url URL      the cluster, as redis://[user:password@]host[:port][,host[:port]...];
-                 without it, one of 3 primaries and 3 replicas is started and removed
+                 REDIS_URL in the environment says the same;
+                 without either, one of 3 primaries and 3 replicas is started and removed
   --tasks N      how many tasks transfer at a time (16)
   --transfers N  how many transfers each of them makes (100)
   -h, --help     this text
@@ -47,24 +50,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match parse(lexopt::Parser::from_env()) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("error: {error}; --help lists the options");
-            return ExitCode::from(2);
-        }
-    };
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            cluster::exit_code(error.as_ref())
-        }
-    }
+    url_option::run_with(HELP, parse, run).await
 }
 
 async fn run(Options { url, tasks, transfers }: Options) -> Result<(), Box<dyn Error>> {
@@ -153,7 +139,7 @@ fn account(number: usize) -> String {
 
 /// `None` if help is wanted.
 fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
-    let mut options = Options { url: None, tasks: 16, transfers: 100 };
+    let mut options = Options { url: url_option::from_environment(), tasks: 16, transfers: 100 };
     while let Some(arg) = parser.next()? {
         match arg {
             Long("url") => options.url = Some(parser.value()?.string()?),

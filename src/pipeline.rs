@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::cluster::connect::Cluster;
@@ -17,10 +18,13 @@ use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::protocol::value::Value;
 use crate::request::convert;
-use crate::script::{ScriptCall, is_not_known};
+use crate::script::{Again, ScriptCall, is_no_command, is_not_known};
 
 /// How many commands there is room for from the first on.
 const FIRST_ROOM: usize = 32;
+
+/// What calls of scripts that only read are sent by.
+const READ_ONLY: &str = "EVALSHA_RO";
 
 /// Commands that are sent together and answered in order; their keys may be in any slots.
 ///
@@ -38,8 +42,8 @@ const FIRST_ROOM: usize = 32;
 pub struct Pipeline {
     cluster: Arc<Cluster>,
     commands: Vec<Command>,
-    /// Places of calls by checksum, and the same calls with their source.
-    scripts: Vec<(usize, Command)>,
+    /// Places of calls by checksum, and what to send if that is refused.
+    scripts: Vec<(usize, Again)>,
     timeout: Option<Duration>,
 }
 
@@ -59,10 +63,16 @@ impl Pipeline {
     ///
     /// A node that does not know the script refuses the call and goes on with the pipeline; then the call is sent once more
     /// with the source, behind all others. Where that order matters, [`Script::load`](crate::Script::load) it before, or
-    /// [`push`](Self::push) the [`ScriptCall::command`]. A script that is marked as read-only goes by `EVALSHA` here.
+    /// [`push`](Self::push) the [`ScriptCall::command`].
+    ///
+    /// A script that is marked as [`read_only`](crate::Script::read_only) goes by `EVALSHA_RO`, to a replica if the policy for reads
+    /// says so. Redis 6.2, which has no such command, is sent the source by `EVAL` instead, in the same way; the client's
+    /// later calls know.
     pub fn script(&mut self, call: &ScriptCall<'_>) -> &mut Self {
-        self.scripts.push((self.commands.len(), call.command()));
-        self.push(call.by_checksum())
+        let lacks_read_only = self.cluster.core().lacks_read_only_scripts.load(Ordering::Relaxed);
+        let (command, again) = call.for_pipeline(lacks_read_only);
+        self.scripts.push((self.commands.len(), again));
+        self.push(command)
     }
 
     #[inline]
@@ -127,6 +137,14 @@ impl Pipeline {
     }
 
     /// Sends all commands; each has its own result, in order. An error of the whole comes only from a closed client.
+    ///
+    /// # Memory
+    ///
+    /// All results are held until the last one has come. Beside them and the pipeline itself a run takes some 200 bytes for each
+    /// command and up to twice what the commands are on the wire, values that are sent from where they lie excepted. What one run
+    /// sends to a node waits for room in the [`byte_budget`](crate::ClientBuilder::byte_budget) as a whole, and passes alone if it is
+    /// larger than that: so the budget bounds several runs, not a single large one. For less, run it in parts of some thousand
+    /// commands, and [`clear`](Self::clear) in between; more in a part is hardly faster.
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
         self.refuse_what_blocks()?;
         let deadline = Deadline::after(self.limit());
@@ -139,10 +157,18 @@ impl Pipeline {
         Ok(results)
     }
 
-    /// The calls of scripts that their nodes do not know, with their places.
+    /// The calls of scripts that their nodes do not know, with their places, in the form that they do know.
     fn not_known(&self, results: &[Result<Value>]) -> (Vec<usize>, Vec<Command>) {
-        let is_unknown = |place: usize| matches!(results.get(place), Some(Err(error)) if is_not_known(error));
-        self.scripts.iter().filter(|(place, _)| is_unknown(*place)).cloned().unzip()
+        let again = self.scripts.iter().filter_map(|(place, again)| {
+            let Some(Err(error)) = results.get(*place) else { return None };
+            if is_not_known(error) {
+                return Some((*place, again.source.clone()));
+            }
+            let usual = again.usual.as_ref().filter(|_| is_no_command(error, READ_ONLY))?;
+            self.cluster.core().lacks_read_only_scripts.store(true, Ordering::Relaxed);
+            Some((*place, usual.clone()))
+        });
+        again.unzip()
     }
 
     /// Sends all commands and waits until `replicas` replicas of each node have its writes, at most for `timeout` (in

@@ -164,9 +164,16 @@ impl ScriptCall<'_> {
         self.in_form(Form::Source)
     }
 
-    /// The call by checksum.
-    pub(crate) fn by_checksum(&self) -> Command {
-        self.in_form(Form::Checksum)
+    /// What a pipeline sends, and what if that is refused. `lacks_read_only`: the servers are known to have no commands for
+    /// scripts that only read.
+    pub(crate) fn for_pipeline(&self, lacks_read_only: bool) -> (Command, Again) {
+        let usual = self.in_form(Form::Source);
+        if self.script.is_read_only && !lacks_read_only {
+            let source = self.in_form(Form::ReadOnlySource);
+            (self.in_form(Form::ReadOnlyChecksum), Again { source, usual: Some(usual) })
+        } else {
+            (self.in_form(Form::Checksum), Again { source: usual, usual: None })
+        }
     }
 
     fn in_form(&self, form: Form) -> Command {
@@ -193,6 +200,24 @@ impl fmt::Debug for ScriptCall<'_> {
             .field("args", &self.args.len())
             .finish_non_exhaustive()
     }
+}
+
+/// What to send of a call by checksum that was refused because the node knows too little.
+#[derive(Debug)]
+pub(crate) struct Again {
+    /// Where it does not know the script.
+    pub(crate) source: Command,
+    /// Where it does not know the command for scripts that only read.
+    pub(crate) usual: Option<Command>,
+}
+
+/// Whether the server has no command of this name.
+pub(crate) fn is_no_command(error: &Error, name: &str) -> bool {
+    let text = error.to_string();
+    // Redis 6.2 quotes it one way, all later servers the other.
+    [format!("unknown command `{name}`"), format!("unknown command '{name}'")]
+        .iter()
+        .any(|said| text.contains(said))
 }
 
 /// Whether the node has not executed the script because it does not know it.
@@ -228,6 +253,6 @@ mod tests {
         let script = Script::new("return 1");
         assert!(!script.call().command().may_repeat());
         assert!(script.clone().idempotent().call().command().may_repeat());
-        assert!(script.read_only().call().by_checksum().may_repeat());
+        assert!(script.read_only().call().for_pipeline(false).0.may_repeat());
     }
 }

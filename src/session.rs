@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::cluster::connect::Cluster;
+use crate::cluster::executor::{learn_all, learn_one};
 use crate::cluster::job::Deadline;
 use crate::cluster::pinned::{Mark, Pinned, refuse_if_closed};
 use crate::cluster::unit::Unit;
@@ -250,7 +251,7 @@ impl Session {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future that it becomes ends the session, unless it was not polled yet.
+/// Dropping the future that it becomes ends the session, unless it was not sent yet.
 #[must_use = "a command is sent when it is awaited"]
 pub struct SessionRequest<'a, R> {
     session: &'a mut Session,
@@ -273,9 +274,12 @@ impl<'a, R: FromValue + 'a> IntoFuture for SessionRequest<'a, R> {
     fn into_future(self) -> Self::IntoFuture {
         let Self { session, command, .. } = self;
         Box::pin(async move {
+            let core = session.cluster.core();
+            let deadline = deadline_of(core, &command);
+            let command = learn_one(core, command, deadline).await;
             refuse(&command, &session.key)?;
             session.has_written |= command.may_write();
-            session.run(Unit::Command(&command), Mark::Stays, None).await
+            session.run(Unit::Command(&command), Mark::Stays, Some(deadline)).await
         })
     }
 }
@@ -343,7 +347,10 @@ impl SessionTransaction<'_> {
     ///
     /// Dropping the future ends the session; the commands may be executed, as one, or not.
     pub async fn run<T: FromValue>(self) -> Result<Option<T>> {
-        let Self { session, mut commands, guards, timeout } = self;
+        let Self { session, commands, guards, timeout } = self;
+        let core = session.cluster.core();
+        let deadline = Deadline::after(timeout.unwrap_or(core.config.command_timeout));
+        let mut commands = learn_all(core, commands, deadline).await;
         for command in &commands {
             refuse(command, &session.key)?;
         }
@@ -353,7 +360,7 @@ impl SessionTransaction<'_> {
         }
         session.has_written |= commands.iter().any(Command::may_write);
         let unit = Unit::Transaction { commands: &commands, slot: Some(session.slot()) };
-        let replies = match session.run(unit, Mark::Wiped, timeout.map(Deadline::after)).await? {
+        let replies = match session.run(unit, Mark::Wiped, Some(deadline)).await? {
             Value::Nil => return Ok(None),
             Value::Array(mut replies) => {
                 drop(replies.drain(..guards.min(replies.len())));

@@ -1321,6 +1321,27 @@ mod topology {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_command_is_not_sent_on_a_connection_whose_node_was_given_up_while_it_was_made() {
+        let (cluster, a, b) = FakeCluster::of_two();
+        let client = cluster.builder().refresh_interval(100 * MS).connect().await.unwrap();
+        client.set("foo", "v").await.unwrap();
+        // The next connections of this node take their time.
+        b.answers(only("HELLO", |_| {
+            Answer::Late(500 * MS, b"%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n".to_vec())
+        }));
+        a.answers(only("BLPOP", |_| Answer::Reply(array([bulk("foo"), bulk("x")]))));
+        let (greeted, popping) =
+            (b.count("HELLO"), client.execute::<(String, String)>(Command::new("BLPOP").key("foo").arg(0)));
+        let view = async {
+            b.until("HELLO", greeted + 1).await;
+            cluster.view(1, &[(0, 16383, &a)]);
+        };
+        let (popped, ()) = soon(async { tokio::join!(popping, view) }).await;
+        assert_eq!(popped.unwrap(), ("foo".to_owned(), "x".to_owned()));
+        assert_eq!((a.count("BLPOP"), b.count("BLPOP")), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_command_to_every_primary_finds_the_one_that_was_promoted_meanwhile() {
         let (cluster, a, b) = FakeCluster::of_two();
         let c = cluster.node("c", 3);

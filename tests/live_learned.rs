@@ -84,6 +84,21 @@ async fn commands_under_other_names_are_asked_for_once_and_routed(server: Server
     assert_eq!(tx.run::<(i64, String)>().await.unwrap(), (2, "a".to_owned()));
     assert_eq!(client.stats().moved, 0);
 
+    // A session refuses keys of other slots, also where the table does not say which arguments are keys.
+    let mut session = client.session(&tag).await.unwrap();
+    let got = session.execute::<String>(Command::new("MY.RANGE").arg(&tag).arg(1).arg(1)).await.unwrap();
+    assert_eq!(got, "b");
+    let strange =
+        session.execute::<i64>(Command::new("MY.APPEND").arg("elsewhere").arg("x")).await.unwrap_err();
+    assert_eq!((strange.kind(), strange.outcome()), (ErrorKind::CrossSlot, Outcome::Rejected), "{strange}");
+    let union = Command::new("MY.UNION").arg("elsewhere").arg(2).arg(&a).arg(&b);
+    let strange = session.execute::<i64>(union).await.unwrap_err();
+    assert_eq!(strange.kind(), ErrorKind::CrossSlot, "{strange}");
+    let mut tx = session.transaction();
+    tx.push(Command::new("MY.APPEND").arg("elsewhere").arg("x"));
+    let strange = tx.run::<Value>().await.unwrap_err();
+    assert_eq!(strange.kind(), ErrorKind::CrossSlot, "{strange}");
+
     // What no server knows is told in the server's words, and what has been learned is explained.
     let error = client.execute::<Value>(Command::new("NO.SUCH").arg("k")).await.unwrap_err();
     assert!(error.to_string().to_lowercase().contains("unknown command"), "{error}");

@@ -154,6 +154,30 @@ async fn in_a_pipeline_only_the_calls_that_were_not_known_are_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_pipeline_a_script_that_only_reads_goes_by_its_own_commands_where_there_are_any() {
+    let script = Script::new(SOURCE).read_only();
+    let names = |node: &FakeNode| node.calls().iter().map(Call::name).collect::<Vec<_>>();
+    for (knows_read_only, first, second) in
+        [(true, ["EVALSHA_RO", "EVAL_RO"], "EVALSHA_RO"), (false, ["EVALSHA_RO", "EVAL"], "EVALSHA")]
+    {
+        let (_cluster, a, b, client) = two(knows_read_only).await;
+        let mut pipe = client.pipeline();
+        pipe.script(&script.key("foo")).script(&script.key("bar"));
+        assert_eq!(pipe.run::<(i64, i64)>().await.unwrap(), (1, 1));
+        assert_eq!(
+            (names(&a), names(&b)),
+            (first.map(str::to_owned).to_vec(), first.map(str::to_owned).to_vec())
+        );
+        // What has been found out is kept: both nodes know the script now, and the client knows the command.
+        let mut pipe = client.pipeline();
+        pipe.script(&script.key("foo"));
+        assert_eq!(pipe.run::<(i64,)>().await.unwrap(), (1,));
+        assert_eq!(names(&b).last().map(String::as_str), Some(second));
+        assert_eq!(names(&b).len(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn both_tries_have_one_deadline() {
     let (cluster, _a, b) = FakeCluster::of_two();
     b.answers(|call| match call.word(0).as_str() {

@@ -44,7 +44,11 @@ async fn attempt_alone(core: &Core, group: &Group<'_>, deadline: Deadline) -> At
         Some(Err(cause)) => return lost(cause),
         None => return lost(LossCause::Expired),
     };
-    let Some(link) = connection.link() else { return lost(LossCause::Retired) };
+    // A pool looks idle while a connection is made, so it may have been given up meanwhile: nothing was sent yet, and what is sent
+    // now would be said to be lost.
+    let Some(link) = connection.link().filter(|_| !group.pool.is_severed()) else {
+        return lost(LossCause::Retired);
+    };
     let attempt = send_alone(core, &group.pool, link, group.pieces(), group.length(), deadline).await;
     if let Attempt::Replied(reply) = &attempt
         && reply.values.iter().any(is_farewell)

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -15,16 +14,15 @@ use crate::cluster::core::Core;
 use crate::cluster::group::{Group, Member, group};
 use crate::cluster::job::{Aftermath, Asked, Deadline, Job};
 use crate::cluster::learned::{learned_of, name_of};
+use crate::cluster::merging::merge_parts;
 use crate::cluster::unit::Unit;
 use crate::command::{Command, Target, strange};
 use crate::connection::loss::Loss;
 use crate::connection::pool::NodePool;
 use crate::connection::unit::UnitReply;
-use crate::error::{Error, ErrorKind, KeyOutcomes, Outcome, Result};
+use crate::error::{Error, Result};
 use crate::node::NodeAddr;
-use crate::protocol::command_spec::Access;
 use crate::protocol::value::Value;
-use crate::routing::gather::Merge;
 use crate::routing::plan::{Parts, Place, Plan, Shape, plan};
 
 /// The first attempt of a command, made outside (the fast path), that was not the last.
@@ -128,7 +126,7 @@ pub(crate) async fn learn<'a>(
             ask(core, info, deadline).await.ok().and_then(|reply| learned_of(&reply)).ok_or(())
         });
         let Ok(known) = asking.await else { continue };
-        let known = known.clone();
+        let known = known.of(command).clone();
         if known.has_movable_keys {
             let question = Command::new("COMMAND GETKEYS").args(command.body().iter());
             if let Ok(Value::Array(keys)) = ask(core, question, deadline).await {
@@ -138,6 +136,24 @@ pub(crate) async fn learn<'a>(
         command.learn(known.spec);
     }
     Cow::Owned(learned)
+}
+
+/// The same of commands that are owned, without a copy where there is nothing to learn.
+pub(crate) async fn learn_all(core: &Core, commands: Vec<Command>, deadline: Deadline) -> Vec<Command> {
+    let learned = match learn(core, &commands, deadline).await {
+        Cow::Owned(learned) => Some(learned),
+        Cow::Borrowed(_) => None,
+    };
+    learned.unwrap_or(commands)
+}
+
+/// The same of one.
+pub(crate) async fn learn_one(core: &Core, command: Command, deadline: Deadline) -> Command {
+    let learned = match learn(core, std::slice::from_ref(&command), deadline).await {
+        Cow::Owned(mut learned) => learned.pop(),
+        Cow::Borrowed(_) => None,
+    };
+    learned.unwrap_or(command)
 }
 
 /// By a function of its own with a boxed future: this is asked on the way of another command.
@@ -252,64 +268,6 @@ pub(crate) async fn execute_transaction(
     run(core, &mut jobs, deadline, None).await;
     let [mut job] = jobs;
     job.take_result()
-}
-
-/// One reply of all parts. An error says how many of them failed; a write that was done in part may have been
-/// executed, whatever the failed part says.
-fn merge_parts(command: &Command, merge: &Merge, parts: &mut [Job<'_>]) -> Result<Value> {
-    let count = parts.len();
-    let failed = parts.iter().filter(|part| !matches!(part.result(), Some(Ok(_)))).count();
-    let enough = match merge {
-        Merge::AnySuccess => failed < count,
-        Merge::InOrder(_)
-        | Merge::Concatenate
-        | Merge::First
-        | Merge::Number(_)
-        | Merge::Logic(_)
-        | Merge::ByNode(_) => failed == 0,
-    };
-    if enough {
-        let replies = parts.iter_mut().filter_map(|part| part.take_result().ok());
-        return merge.merge(replies).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Protocol,
-                Outcome::MaybeExecuted,
-                "the replies of its parts have different forms and cannot be put together",
-            )
-            .with_command(command.shared_name())
-        });
-    }
-    let keys = key_outcomes(command, parts);
-    let results: Vec<Result<Value>> = parts.iter_mut().map(Job::take_result).collect();
-    let only_reads = command.spec().is_some_and(|spec| spec.access == Access::Read);
-    let any_effect = results
-        .iter()
-        .any(|part| part.as_ref().map_or_else(|error| error.outcome() == Outcome::MaybeExecuted, |_| true));
-    let mut errors = results.into_iter().filter_map(Result::err);
-    let first = errors.next().unwrap_or_else(Error::closed);
-    let others = errors.filter_map(|error| error.node().cloned()).collect();
-    let outcome = if any_effect && !only_reads { Outcome::MaybeExecuted } else { first.outcome() };
-    let error = first.of_parts(failed, count, others).with_outcome(outcome);
-    Err(match keys {
-        Some(keys) => error.with_keys(keys),
-        None => error,
-    })
-}
-
-/// What became of the keys of a command that went by slot.
-fn key_outcomes(command: &Command, parts: &[Job<'_>]) -> Option<KeyOutcomes> {
-    let args: Vec<&[u8]> = command.body().iter().collect();
-    let mut outcomes = KeyOutcomes::default();
-    for job in parts {
-        let keys =
-            job.part()?.keys().filter_map(|place| args.get(place)).map(|key| Bytes::copy_from_slice(key));
-        match job.result().map(|result| result.as_ref().map_err(Error::outcome)) {
-            Some(Ok(_)) => outcomes.done.extend(keys),
-            Some(Err(Outcome::NotSent | Outcome::Rejected)) | None => outcomes.not_done.extend(keys),
-            Some(Err(Outcome::MaybeExecuted)) => outcomes.unknown.extend(keys),
-        }
-    }
-    Some(outcomes)
 }
 
 /// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that

@@ -13,7 +13,7 @@ use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::connection::unit::Piece;
 use crate::error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 use crate::node::NodeAddr;
-use crate::protocol::server_error::ServerError;
+use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::protocol::value::Value;
 use crate::routing::plan::Place;
 use crate::routing::redirect::{Verdict, judge, kind_of, outcome_of};
@@ -22,6 +22,9 @@ use crate::slot::Slot;
 /// Between two attempts that wait for the cluster: doubled from the first to the last, the last half at random.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 const LAST_WAIT: Duration = Duration::from_millis(100);
+
+/// A pause of 32 to 64 ms, which the new map ends: a view is here in less as a rule.
+const WAITS_OF_DEMOTED: u32 = 5;
 
 /// Redirects that are followed without a pause; nodes that disagree need time, not more questions.
 const HOPS_AT_ONCE: u32 = 3;
@@ -304,10 +307,15 @@ impl<'a> Job<'a> {
             }
             Verdict::Redirect { kind, slot, to } => self.redirected(node, kind, slot, to, limit),
             Verdict::Wait { refresh } => {
+                let is_demoted = refresh && error.class() == ErrorCode::Unblocked;
                 let history = self.history();
                 history.trouble = Some(Trouble::Reply(error));
                 // A node that would serve it, if not now: the redirects led somewhere.
                 history.hops = 0;
+                if is_demoted {
+                    // Asked again before the map says who has taken over, it may be given up with the command on its way.
+                    history.waits = history.waits.max(WAITS_OF_DEMOTED);
+                }
                 history.wait();
                 if refresh { Aftermath::Refresh } else { Aftermath::Nothing }
             }

@@ -27,6 +27,18 @@ pub(super) struct Learned {
     pub(super) spec: Arc<CommandSpec>,
     /// Where its keys are depends on its arguments: a server is asked for each call.
     pub(super) has_movable_keys: bool,
+    /// Its subcommands by their words in upper case; each has facts of its own, which the container's say nothing of.
+    subcommands: Arc<HashMap<String, Learned>>,
+}
+
+impl Learned {
+    /// What is known of this call: of its subcommand, if it has one that the server told of.
+    pub(super) fn of(&self, command: &Command) -> &Self {
+        if self.subcommands.is_empty() {
+            return self;
+        }
+        self.subcommands.get(&upper(command.arg_at(1))).unwrap_or(self)
+    }
 }
 
 impl LearnedCommands {
@@ -50,19 +62,36 @@ impl LearnedCommands {
             return None;
         }
         let by_name = self.lock();
-        by_name.get(&name_of(command))?.get().map(|learned| Arc::clone(&learned.spec))
+        by_name.get(&name_of(command))?.get().map(|learned| Arc::clone(&learned.of(command).spec))
     }
 }
 
 pub(super) fn name_of(command: &Command) -> String {
-    String::from_utf8_lossy(command.arg_at(0)).to_ascii_uppercase()
+    upper(command.arg_at(0))
 }
 
-/// Reads the one entry of a `COMMAND INFO`: name, arity, flags, first and last key, step, ACL categories, tips. Redis 6.2 has
-/// no tips.
+fn upper(word: &[u8]) -> String {
+    String::from_utf8_lossy(word).to_ascii_uppercase()
+}
+
+/// Reads the one entry of a `COMMAND INFO`: name, arity, flags, first and last key, step, ACL categories, tips, key
+/// specifications, subcommands as such entries with names as `container|subcommand`. Redis 6.2 has none of these from tips on.
 pub(super) fn learned_of(reply: &Value) -> Option<Learned> {
     let Value::Array(entries) = reply else { return None };
     let Value::Array(entry) = entries.first()? else { return None };
+    let mut learned = learned_of_entry(entry)?;
+    if let Some(Value::Array(subcommands) | Value::Set(subcommands)) = entry.get(9) {
+        let of_each = subcommands.iter().filter_map(|subcommand| {
+            let Value::Array(entry) = subcommand else { return None };
+            let (_container, word) = entry.first()?.as_str()?.split_once('|')?;
+            Some((upper(word.as_bytes()), learned_of_entry(entry)?))
+        });
+        learned.subcommands = Arc::new(of_each.collect());
+    }
+    Some(learned)
+}
+
+fn learned_of_entry(entry: &[Value]) -> Option<Learned> {
     let words = |place: usize| match entry.get(place) {
         Some(Value::Array(words) | Value::Set(words)) => words.as_slice(),
         Some(_) | None => &[],
@@ -109,7 +138,8 @@ pub(super) fn learned_of(reply: &Value) -> Option<Learned> {
         container: false,
         scripted: false,
     };
-    Some(Learned { spec: Arc::new(spec), has_movable_keys: has_flag("movablekeys") })
+    let has_movable_keys = has_flag("movablekeys");
+    Some(Learned { spec: Arc::new(spec), has_movable_keys, subcommands: Arc::default() })
 }
 
 #[cfg(test)]
@@ -117,6 +147,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::learned_of;
+    use crate::command::Command;
     use crate::protocol::command_spec::{Access, Keys, RequestPolicy, ResponsePolicy};
     use crate::protocol::value::Value;
 
@@ -149,5 +180,35 @@ mod tests {
         assert!(learned.has_movable_keys);
         assert!(learned_of(&Value::Array(vec![Value::Nil])).is_none(), "no server knows it");
         assert!(learned_of(&Value::Nil).is_none());
+    }
+
+    #[test]
+    fn a_subcommand_has_facts_of_its_own() {
+        let entry = |name: &'static str, of: Value| {
+            let Value::Array(mut entries) = of else { panic!() };
+            let Some(Value::Array(mut entry)) = entries.pop() else { panic!() };
+            entry[0] = text(name);
+            entry
+        };
+        let all = ["request_policy:all_shards"];
+        let subcommands = vec![
+            Value::Array(entry("mod.cmd|get", reply(&["readonly"], [2, 2, 1], &[]))),
+            Value::Array(entry("mod.cmd|reset", reply(&["write"], [0, 0, 0], &all))),
+            // Told wrongly: it is left out.
+            Value::Array(entry("strange", reply(&["readonly"], [2, 2, 1], &[]))),
+        ];
+        let mut container = entry("mod.cmd", reply(&[], [0, 0, 0], &[]));
+        container.extend([Value::Array(Vec::new()), Value::Array(subcommands)]);
+        let learned = learned_of(&Value::Array(vec![Value::Array(container)])).unwrap();
+        let of = |line: &'static str| {
+            let spec = &learned.of(&Command::new(line)).spec;
+            (spec.access, spec.keys, spec.request)
+        };
+        let key = Keys::Range { first: 2, last: 2, step: 1 };
+        assert_eq!(of("MOD.CMD Get k"), (Access::Read, key, RequestPolicy::ByKey));
+        assert_eq!(of("mod.cmd RESET"), (Access::Write, Keys::None, RequestPolicy::AllShards));
+        for other in ["MOD.CMD", "MOD.CMD OTHER k", "MOD.CMD strange k"] {
+            assert_eq!(of(other), (Access::Neither, Keys::None, RequestPolicy::AnyNode), "{other}");
+        }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod executor;
 mod group;
 pub(crate) mod job;
 pub(crate) mod learned;
+mod merging;
 pub(crate) mod pinned;
 pub(crate) mod pubsub;
 mod refresher;

@@ -39,7 +39,7 @@ macro_rules! json_commands {
 
             /// [JSON.MGET](https://redis.io/docs/latest/commands/json.mget/): the values at one path of several documents: `Vec<Option<Json<Vec<T>>>>`.
             ///
-            /// All keys must be in one slot.
+            /// Keys may be in any slots: it is split by them, as `MGET` is, and answered in the order of the keys.
             ///
             /// Since JSON 1.0, O(n) in the size of the values.
             fn json_mget<R>(keys: impl ToArgs, path: impl ToArg) -> R =
@@ -47,7 +47,7 @@ macro_rules! json_commands {
 
             /// [JSON.MSET](https://redis.io/docs/latest/commands/json.mset/): sets values in several documents, all or none: each with its key and its path.
             ///
-            /// All keys must be in one slot.
+            /// All keys must be in one slot: in parts it would not be all or none, so it is never split.
             ///
             /// Since JSON 2.6, O(n) in the size of the values.
             fn json_mset(values: impl IntoIterator<Item = (impl ToArg, impl ToArg, impl ToArg)>) -> () =

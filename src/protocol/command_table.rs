@@ -200,6 +200,8 @@ pub(super) static TABLE: &[CommandSpec] = &[
     write("INCRBY", KEY),
     write("INCRBYFLOAT", KEY),
     neither("INFO", NONE).idempotent().to(AllShards, Response::Special),
+    read("JSON.MGET", keys(1, -2, 1)).to(MultiShard, Response::Single),
+    write("JSON.MSET", keys(1, -1, 3)),
     read("KEYS", NONE).to(AllShards, Response::Single),
     neither("LASTSAVE", NONE).idempotent(),
     container("LATENCY"),

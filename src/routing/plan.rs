@@ -363,6 +363,33 @@ mod tests {
     }
 
     #[test]
+    fn json_mget_is_split_and_its_path_goes_with_each_part() {
+        let slot = |key: &str| Slot::of_key(key.as_bytes());
+        let wanted = vec![
+            (slot("{b}1"), "JSON.MGET {b}1 {b}2 $.a".to_owned()),
+            (slot("c"), "JSON.MGET c $.a".to_owned()),
+        ];
+        let marked = Command::new("JSON.MGET").keys(["{b}1", "c", "{b}2"]).arg("$.a");
+        let bare = Command::new("json.mget").args(["{b}1", "c", "{b}2", "$.a"]);
+        assert_eq!(by_slot(&marked), wanted);
+        assert_eq!(
+            by_slot(&bare),
+            [(slot("{b}1"), "json.mget {b}1 {b}2 $.a".to_owned()), (slot("c"), "json.mget c $.a".to_owned()),]
+        );
+        // The path is no key, even where it looks like one.
+        let path = Command::new("JSON.MGET").args(["{b}1", "{b}2", "c"]);
+        assert_eq!(one(&path), Place::Slot(slot("{b}1")));
+        // All or none: it cannot be cut.
+        for line in [["{b}1", "$", "1", "c", "$", "2"], ["c", "$", "1", "{b}1", "$", "2"]] {
+            let refused = plan(&Command::new("JSON.MSET").args(line), &map()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::CrossSlot);
+        }
+        // A path or a value is no key.
+        let set = Command::new("JSON.MSET").args(["{b}1", "$", "c", "{b}2", "c", "1"]);
+        assert_eq!(one(&set), Place::Slot(slot("{b}1")));
+    }
+
+    #[test]
     fn a_command_goes_by_its_key_marked_or_not() {
         let foo = Place::Slot(Slot::of_key(b"foo"));
         assert_eq!(one(&Command::new("GET").key("foo")), foo);

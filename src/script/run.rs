@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use crate::client::Client;
 use crate::cluster::job::Deadline;
 use crate::command::draft::known;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::value::Value;
 use crate::request::convert;
-use crate::script::{Form, Script, ScriptCall, is_not_known};
+use crate::script::{Form, Script, ScriptCall, is_no_command, is_not_known};
 
 impl Script {
     /// [SCRIPT LOAD](https://redis.io/docs/latest/commands/script-load/): makes it known to all nodes of today, replicas
@@ -68,13 +68,4 @@ impl ScriptCall<'_> {
             }
         }
     }
-}
-
-/// Whether the server has no command of this name.
-fn is_no_command(error: &Error, name: &str) -> bool {
-    let text = error.to_string();
-    // Redis 6.2 quotes it one way, all later servers the other.
-    [format!("unknown command `{name}`"), format!("unknown command '{name}'")]
-        .iter()
-        .any(|said| text.contains(said))
 }
