@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::cluster::batches::execute_in_batches;
 use crate::cluster::connect::Cluster;
-use crate::cluster::executor::{execute_all, execute_and_wait};
+use crate::cluster::executor::execute_and_wait;
 use crate::cluster::job::Deadline;
 use crate::command::Command;
 use crate::command::draft::{Said, known, push_to};
@@ -140,18 +141,18 @@ impl Pipeline {
     ///
     /// # Memory
     ///
-    /// All results are held until the last one has come. Beside them and the pipeline itself a run takes some 200 bytes for each
-    /// command and up to twice what the commands are on the wire, values that are sent from where they lie excepted. What one run
-    /// sends to a node waits for room in the [`byte_budget`](crate::ClientBuilder::byte_budget) as a whole, and passes alone if it is
-    /// larger than that: so the budget bounds several runs, not a single large one. For less, run it in parts of some thousand
-    /// commands, and [`clear`](Self::clear) in between; more in a part is hardly faster.
+    /// All results are held until the last one has come. What else a run takes is bounded, however long the pipeline is: the
+    /// commands go in batches of at most 16,384, or of 4 MiB if they are more than 1,024, and the next batch leaves when all of
+    /// the one before are answered or have failed. A batch takes some 200 bytes for each command and up to twice what they
+    /// are on the wire, values that are sent from where they lie excepted; what goes to one node waits for room in the
+    /// [`byte_budget`](crate::ClientBuilder::byte_budget) as a whole.
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
         self.refuse_what_blocks()?;
         let deadline = Deadline::after(self.limit());
-        let mut results = execute_all(self.cluster.core(), &self.commands, deadline).await;
+        let mut results = execute_in_batches(self.cluster.core(), &self.commands, deadline).await;
         let (places, unknown) = self.not_known(&results);
         if !unknown.is_empty() {
-            let again = execute_all(self.cluster.core(), &unknown, deadline).await;
+            let again = execute_in_batches(self.cluster.core(), &unknown, deadline).await;
             replace(&mut results, &places, again);
         }
         Ok(results)

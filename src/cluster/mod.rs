@@ -3,6 +3,7 @@
 
 pub(crate) mod acknowledged;
 mod attempt;
+pub(crate) mod batches;
 pub(crate) mod connect;
 pub(crate) mod core;
 pub(crate) mod executor;
