@@ -20,6 +20,8 @@ mod face;
 mod handles;
 #[path = "public_api/migration.rs"]
 mod migration;
+#[path = "public_api/pages.rs"]
+mod pages;
 #[path = "public_api/replies.rs"]
 mod replies;
 #[path = "public_api/subscriber.rs"]
