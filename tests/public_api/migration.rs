@@ -48,7 +48,7 @@ async fn by_url() -> keyslot::Result<Client> {
 #[tokio::test(start_paused = true)]
 async fn the_calls_of_the_guides_are_made() -> keyslot::Result<()> {
     let (_cluster, client) = started().await;
-    drop(by_url());
+    drop((by_url(), on_real_servers(client.clone())));
 
     client.set("k", "v").await?;
     assert_eq!(client.get::<Option<String>>("k").await?.as_deref(), Some("v"));
@@ -174,7 +174,6 @@ fn without_breaks(code: &str) -> String {
 
 #[test]
 fn every_call_of_a_guide_is_one_that_is_made_here() {
-    drop(on_real_servers);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let here = std::fs::read_to_string(root.join("tests/public_api/migration.rs")).unwrap();
     let here = without_breaks(&here);
