@@ -17,6 +17,21 @@ use crate::protocol::to_arg::{ArgWriter, ToArg};
 use crate::slot::Slot;
 
 /// Where a command goes when its keys do not say it.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Commands, Target};
+///
+/// client.set("k", "v").await?;
+/// assert_eq!(client.dbsize().await?, 1); // all primaries, summed: the servers' policy
+/// assert_eq!(client.dbsize().to(Target::SlotOf("k".into())).await?, 1); // the one that serves k
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Target {

@@ -25,6 +25,24 @@ impl fmt::Debug for Credentials {
 }
 
 /// What a caller gets when the byte budget is used up.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Client, Commands, ErrorKind, OverloadPolicy};
+///
+/// let strict = Client::builder().url(&cluster.url()).byte_budget(1024, 4096).overload(OverloadPolicy::Fail);
+/// let strict = strict.connector(cluster.connector()).connect().await?;
+/// // The first is larger than the budget and travels alone; while it does, there is no room.
+/// let (first, second) = tokio::join!(strict.set("k", "x".repeat(5000)), strict.set("k", "small"));
+/// assert!(first.is_ok());
+/// assert_eq!(second.unwrap_err().kind(), ErrorKind::Overloaded);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OverloadPolicy {
     /// Wait for room, until the deadline.

@@ -12,6 +12,23 @@ use crate::request::convert;
 
 /// What [`Pipeline::run_durable`](crate::Pipeline::run_durable) and its sister give: the results, and what each node that
 /// has executed writes of the pipeline says of their copies.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use std::time::Duration;
+///
+/// let mut pipe = client.pipeline();
+/// pipe.set("order:1", "paid").set("order:2", "sent");
+/// let durable = pipe.run_durable(1, Duration::from_millis(500)).await?;
+/// let ((), ()) = durable.read()?;
+/// assert!(durable.replicas()? >= Some(1), "each node's replica has its writes");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Durable<A> {

@@ -112,6 +112,23 @@ pub struct KeyOutcomes {
 ///
 /// One pointer wide. [`Error::outcome`] is the question that matters after a failed write; the text names the
 /// command, its slot, the node and the number of attempts, and never a password or an argument.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Commands, ErrorKind, Outcome};
+///
+/// client.set("name", "Ann").await?;
+/// let error = client.incr("name").await.unwrap_err();
+/// assert_eq!((error.kind(), error.outcome()), (ErrorKind::Server, Outcome::Rejected));
+/// assert_eq!((error.command(), error.code(), error.attempts()), (Some("INCR"), Some("ERR"), 1));
+/// println!("{error}"); // INCR (slot 5798) at 127.0.0.1:7001: ..., with the server's text
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 

@@ -11,6 +11,19 @@
 //! # }
 //! ```
 //!
+//! # Features
+//!
+//! None is on by default, and each only adds:
+//!
+//! | feature | what it adds | dependencies |
+//! |---|---|---|
+//! | `serde` | `Serde<T>`: hashes and maps read as structs | serde |
+//! | `json` | `Json<T>` and `to_json`: JSON as arguments and replies; the commands of JSON modules | serde, serde_json |
+//! | `testkit` | `testkit::SimCluster` and `testkit::LocalCluster`: clusters in `cargo test`, simulated and of real servers | rustix, tempfile |
+//! | `internals` | parts of the inside for this crate's benches and fuzz targets; no promise goes with it | none |
+//!
+#![doc = include_str!("../docs/guide.md")]
+//!
 //! # How it behaves
 //!
 //! - A command goes straight to the node that serves the slot of its key, on a connection that all callers share.
@@ -40,10 +53,23 @@
 //! 0  slot  node  config  error  stats  transport                  the vocabulary
 //! ```
 
-/// The README's example compiles.
+// docs.rs says which feature an item asks for.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+/// The examples of the README and of the pages beside it compile.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../README.ru.md")]
+    struct ReadmeInRussian;
+    #[doc = include_str!("../docs/migrating-from-redis-rs.md")]
+    struct FromRedisRs;
+    #[doc = include_str!("../docs/migrating-from-fred.md")]
+    struct FromFred;
+    #[doc = include_str!("../docs/migrating-from-rustis.md")]
+    struct FromRustis;
+}
 
 mod builder;
 mod client;

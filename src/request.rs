@@ -31,6 +31,23 @@ use crate::slot::Slot;
 ///
 /// Dropped before the command was written to a socket, it is not sent. Dropped later, the command may be executed, and
 /// nobody learns of it.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use std::time::Duration;
+///
+/// use keyslot::{Commands, ReadFrom};
+///
+/// let seen = client.incr("seen").idempotent().timeout(Duration::from_millis(300)).await?;
+/// let same: i64 = client.get("seen").read_from(ReadFrom::Primary).await?;
+/// assert_eq!(seen, same);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a command is sent when its future is awaited"]
 pub struct Request<'a, R> {
     core: &'a Core,

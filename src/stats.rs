@@ -8,6 +8,22 @@ use crate::error::{Redirect, RedirectKind};
 use crate::node::NodeAddr;
 
 /// What a client has seen since it was connected: a snapshot by [`Client::stats`](crate::Client::stats).
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::Commands;
+///
+/// client.set("k", "v").await?;
+/// let stats = client.stats();
+/// assert_eq!((stats.moved, stats.asked), (0, 0)); // it knew the way
+/// assert!(stats.connects >= 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

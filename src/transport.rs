@@ -18,6 +18,33 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 /// a proxy, another network or a simulated one in place of TCP.
 ///
 /// The future may be dropped before it is ready (the connect timeout); nothing may be left behind then.
+///
+/// ```no_run
+/// use std::io;
+///
+/// use futures::future::BoxFuture;
+/// use keyslot::{Client, Connector, NodeAddr, Transport};
+///
+/// /// The nodes announce addresses of their own network; here they are reached by a tunnel at other ports.
+/// #[derive(Debug)]
+/// struct Tunnel;
+///
+/// impl Connector for Tunnel {
+///     fn connect<'a>(&'a self, node: &'a NodeAddr) -> BoxFuture<'a, io::Result<Box<dyn Transport>>> {
+///         Box::pin(async move {
+///             let port = node.port().checked_add(10_000).ok_or(io::ErrorKind::InvalidInput)?;
+///             let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+///             stream.set_nodelay(true)?;
+///             Ok(Box::new(stream) as Box<dyn Transport>)
+///         })
+///     }
+/// }
+///
+/// # async fn example() -> keyslot::Result<()> {
+/// let client = Client::builder().seeds(["10.0.0.1:7000"]).connector(Tunnel).connect().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Connector: fmt::Debug + Send + Sync {
     /// Opens a stream to `node`.
     fn connect<'a>(&'a self, node: &'a NodeAddr) -> BoxFuture<'a, io::Result<Box<dyn Transport>>>;

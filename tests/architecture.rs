@@ -9,6 +9,9 @@
     reason = "tests report by panicking, in their helpers too, where clippy.toml does not allow it by itself"
 )]
 
+#[path = "architecture/drawing.rs"]
+mod drawing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;

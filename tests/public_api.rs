@@ -18,6 +18,10 @@ mod extending;
 mod face;
 #[path = "public_api/handles.rs"]
 mod handles;
+#[path = "public_api/migration.rs"]
+mod migration;
+#[path = "public_api/pages.rs"]
+mod pages;
 #[path = "public_api/replies.rs"]
 mod replies;
 #[path = "public_api/subscriber.rs"]

@@ -12,6 +12,24 @@ use std::sync::Arc;
 /// there. Everything but reads goes to primaries whatever is set here, as do transactions, blocking commands, scripts that may
 /// write, and commands without a key. A replica that the cluster calls failed or loading is left out, as is one that could not
 /// answer a moment ago.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Client, Commands, ReadFrom};
+///
+/// let nearby = Client::builder().url(&cluster.url()).read_from(ReadFrom::zone("eu-1a"));
+/// let nearby = nearby.connector(cluster.connector()).connect().await?;
+/// nearby.set("k", "v").await?; // to the primary
+/// let cached: Option<String> = nearby.get("k").await?; // to a node of the zone, if the servers tell theirs
+/// let fresh: Option<String> = nearby.get("k").read_from(ReadFrom::Primary).await?;
+/// assert_eq!((cached, fresh.as_deref()), (fresh.clone(), Some("v")));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum ReadFrom {

@@ -14,6 +14,30 @@ use crate::protocol::value::Value;
 /// RESP2 and RESP3 forms of the same fact are read alike: a map may come as a flat array, a double as a text, a
 /// truth value as 0 or 1. A nil is read by `Option<T>` (and `Value`, `()`, `bool`) only, so an absent key is never
 /// mistaken for an empty one.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Commands, ConversionError, FromValue, Value};
+///
+/// #[derive(PartialEq, Debug)]
+/// struct Cents(i64);
+///
+/// impl FromValue for Cents {
+///     fn from_value(value: Value) -> Result<Self, ConversionError> {
+///         let euros: f64 = FromValue::from_value(value)?;
+///         Ok(Self((euros * 100.0).round() as i64))
+///     }
+/// }
+///
+/// client.set("price", "12.5").await?;
+/// assert_eq!(client.get::<Cents>("price").await?, Cents(1250));
+/// # Ok(())
+/// # }
+/// ```
 pub trait FromValue: Sized {
     /// Reads `value`.
     fn from_value(value: Value) -> Result<Self, ConversionError>;

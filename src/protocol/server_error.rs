@@ -3,6 +3,23 @@
 use std::fmt;
 
 /// An error reply of a server, such as `WRONGTYPE Operation against a key ...`.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::ServerError;
+///
+/// let mut tx = client.transaction();
+/// tx.set("{t}a", "text").incr("{t}a").incr("{t}b"); // the second fails, the others are executed
+/// let each: Vec<Result<keyslot::Value, ServerError>> = tx.run().await?;
+/// assert_eq!(each[1].as_ref().unwrap_err().code(), "ERR");
+/// assert!(each[2].is_ok());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ServerError(Box<str>);
 

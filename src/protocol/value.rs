@@ -10,6 +10,23 @@ use crate::protocol::server_error::ServerError;
 ///
 /// RESP2 has no maps, sets, doubles and booleans; there the same facts come as arrays, texts and integers.
 /// [`FromValue`](crate::FromValue) hides the difference.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Command, FromValue, Value};
+///
+/// let value: Value = client.execute(Command::new("STRLEN").key("nobody")).await?;
+/// assert_eq!(value, Value::Int(0));
+///
+/// let list = Value::Array(vec![Value::Int(1), Value::Bulk("2".into())]);
+/// assert_eq!(Vec::<i64>::from_value(list)?, [1, 2]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Value {

@@ -13,6 +13,22 @@ use crate::slot::Slot;
 use crate::topology::slot_map::SlotMap;
 
 /// The way that a command would take now; see [`Client::explain`](crate::Client::explain). `Display` tells it in a few lines.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::Command;
+///
+/// let way = client.explain(&Command::new("MGET").arg("a").arg("b"))?;
+/// assert_eq!(way.parts.len(), 2); // two slots
+/// assert!(way.only_reads && way.repeats && !way.is_exclusive);
+/// println!("{way}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Explanation {

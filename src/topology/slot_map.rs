@@ -79,6 +79,24 @@ impl NodeIndex {
 /// The topology of a cluster: nodes, shards, and the owner of every slot.
 ///
 /// A snapshot: [`Client::slot_map`](crate::Client::slot_map) gives the current one, and it never changes afterwards.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::Slot;
+///
+/// let map = client.slot_map();
+/// for shard in map.shards() {
+///     println!("{} and {} replicas: {} slots", shard.primary().addr, shard.replicas().count(), shard.slots().count());
+/// }
+/// let owner = map.primary_of(Slot::of_key(b"user:1")).ok_or("nobody serves it")?;
+/// assert_eq!(Some(&owner.addr), cluster.primary_of(Slot::of_key(b"user:1")).as_ref());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SlotMap {
     // Shared by the maps that differ in owners only, so that a redirect copies neither.

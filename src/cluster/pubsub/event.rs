@@ -122,6 +122,34 @@ pub struct Ended {
 }
 
 /// What a [`Subscriber`](crate::Subscriber) is told, in order.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Commands, PubSubEvent};
+///
+/// let mut subscriber = client.subscriber();
+/// subscriber.subscribe("prices").await?;
+/// client.publish("prices", "tea 3").await?;
+/// # let mut read = 0;
+/// while let Some(event) = subscriber.next().await {
+///     match event {
+///         PubSubEvent::Message(message) => println!("{:?}", message.payload),
+///         PubSubEvent::Gap(gap) => println!("read the state of {:?} anew", gap.subscriptions),
+///         PubSubEvent::Interrupted(_) => println!("a gap will follow"),
+///         PubSubEvent::Ended(ended) => println!("{:?}: {}", ended.subscription, ended.error),
+///         _ => {} // what later versions may tell
+///     }
+/// #     read += 1;
+///     break; // or go on for ever
+/// }
+/// # assert_eq!(read, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PubSubEvent {
