@@ -102,7 +102,8 @@ async fn changes_are_told_and_figures_are_those_of_the_nodes(server: Server) {
     let after = client.stats().nodes[to].clone();
     // Refreshes go there too.
     assert!(after.requests - before.requests >= 101, "{after:?}");
-    assert!(after.round_trips.count() - before.round_trips.count() >= 90, "{after:?}");
+    // One batch in four.
+    assert!(after.round_trips.count() - before.round_trips.count() >= 20, "{after:?}");
     assert!(after.round_trips.percentile(50.0).unwrap() <= after.round_trips.max().unwrap());
     assert_eq!(after.errors.rejected - before.errors.rejected, 1);
     assert!(after.connections > 0);

@@ -99,7 +99,9 @@ impl Link {
         let (waiter, deadline) = self.enqueue(length, |queue| {
             let deadline = queue.now().checked_add(limit);
             let waiter = queue.waiters.add(waker.clone());
-            queue.to_sample.one(command, &self.shared.counters.hot_slots);
+            if queue.to_sample.one() {
+                queue.to_sample.sample(command.marked_slot(), &self.shared.counters.hot_slots);
+            }
             queue.outgoing.push_command(command);
             queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, deadline));
             (waiter, deadline)

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::command::Command;
 use crate::connection::handshake::Connection;
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
@@ -29,13 +28,11 @@ impl Default for Countdown {
 }
 
 impl Countdown {
-    /// One command is queued.
+    /// One command is queued; true if it is in the sample, for [`Countdown::sample`].
     #[inline]
-    pub(super) fn one(&mut self, command: &Command, hot: &HotSlots) {
+    pub(super) fn one(&mut self) -> bool {
         self.0 -= 1;
-        if self.0 == 0 {
-            self.sample(command.marked_slot(), hot);
-        }
+        self.0 == 0
     }
 
     /// The pieces of a unit are queued.
@@ -55,7 +52,7 @@ impl Countdown {
     }
 
     #[cold]
-    fn sample(&mut self, slot: Option<Slot>, hot: &HotSlots) {
+    pub(super) fn sample(&mut self, slot: Option<Slot>, hot: &HotSlots) {
         *self = Self::default();
         slot.into_iter().for_each(|slot| hot.add(slot));
     }
@@ -69,12 +66,18 @@ fn slot_of(piece: Piece<'_>) -> Option<Slot> {
     }
 }
 
+/// One batch of so many is measured, the first one of a connection included. To look at the clock for each costs a command
+/// among many others a third of a per cent of what it takes.
+const ONE_IN: u32 = 4;
+
 /// Measures the round trip of one batch after the other: it knows when the first reply to one has come, though replies
 /// to those before it come first.
 #[derive(Debug)]
 pub(super) struct Trip {
     /// Not where the server may hold back its reply.
     measures: bool,
+    /// Batches since the last one that was measured.
+    passed: u32,
     /// Units that were ever taken to be written.
     taken: usize,
     /// When the batch that is measured was queued, and the number of its first unit.
@@ -83,7 +86,7 @@ pub(super) struct Trip {
 
 impl Trip {
     pub(super) fn new(measures: bool) -> Self {
-        Self { measures, taken: 0, measured: None }
+        Self { measures, passed: ONE_IN, taken: 0, measured: None }
     }
 
     /// A batch of so many units is about to be written. `queued` is the time of the first, if somebody has read the clock.
@@ -91,7 +94,9 @@ impl Trip {
     pub(super) fn begin(&mut self, queued: Option<Instant>, units: usize, of: &NodeCounters) {
         of.requests.add(units as u64);
         of.writes.add_one();
-        if self.measures && self.measured.is_none() {
+        self.passed += 1;
+        if self.passed >= ONE_IN && self.measures && self.measured.is_none() {
+            self.passed = 0;
             self.measured = Some((queued.unwrap_or_else(Instant::now), self.taken));
         }
         self.taken += units;

@@ -81,10 +81,10 @@ impl RoundTripCounters {
 
 /// How long a node took to answer: a histogram of fixed size.
 ///
-/// Measured for one batch of commands at a time on each shared connection: from when its first command was queued (or,
+/// Measured for one batch of commands in four on each shared connection, beginning with the first: from when its first command was queued (or,
 /// for a pipeline, was taken to be written) to when its first reply was read. So it has the wait for the connection's
 /// task, both ways through the network and the server's time for one command; not the time of replies behind the first.
-/// While one batch is measured others are not, and commands on exclusive connections never: a `BLPOP` may wait.
+/// While one batch is measured no other is, and commands on exclusive connections never: a `BLPOP` may wait.
 ///
 /// Its error: a time is known to a sixteenth of itself, and [`percentile`](Self::percentile) tells the middle, which is
 /// at most 3.2 % off (below a microsecond, 32 ns). [`max`](Self::max) and [`mean`](Self::mean) are exact.
