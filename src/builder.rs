@@ -10,6 +10,7 @@ use crate::config::{Config, Credentials, OverloadPolicy, Protocol, url};
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
+use crate::stats::operation::describe;
 use crate::transport::Connector;
 
 /// As good as for ever, and still within what the clock can add up.
@@ -219,6 +220,7 @@ impl ClientBuilder {
         for time in [&mut config.command_timeout, &mut config.connect_timeout, &mut config.refresh_interval] {
             *time = LONGEST.min(*time);
         }
+        describe();
         Ok(Client::new(connect(self.config, self.connector).await?))
     }
 

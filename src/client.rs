@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::cluster::connect::Cluster;
 use crate::cluster::core::Core;
-use crate::cluster::executor;
 use crate::cluster::pubsub::options::SubscriberOptions;
+use crate::cluster::{executor, figures};
 use crate::command::Command;
 use crate::command::draft::{Said, known, whole};
 use crate::commands::{all_commands, options, replies};
@@ -24,7 +24,9 @@ use crate::request::{Request, convert, deadline_of};
 use crate::routing::explain::{Explanation, explain};
 use crate::scan::Scan;
 use crate::session::Session;
-use crate::stats::Stats;
+use crate::stats::hot_slots::HotSlot;
+use crate::stats::operation::{error_of, observe_command};
+use crate::stats::snapshot::Stats;
 use crate::topology::slot_map::SlotMap;
 use crate::transaction::Transaction;
 
@@ -105,7 +107,9 @@ impl Client {
             return Err(Error::closed().with_command(command.shared_name()));
         }
         let deadline = deadline_of(core, &command);
-        let each = executor::execute_each(core, &command, deadline).await?;
+        let (name, slot) = (command.shared_name(), command.marked_slot());
+        let work = executor::execute_each(core, &command, deadline);
+        let each = observe_command(name, slot, work, first_error_of_nodes).await?;
         let read = |value| convert(value, command.shared_name());
         Ok(each.into_iter().map(|(node, result)| (node, result.and_then(read))).collect())
     }
@@ -184,10 +188,24 @@ impl Client {
         explain(&command, learned.as_deref(), core.routes().map(), &core.config.read_from)
     }
 
-    /// What happened off the usual path so far: redirects, retries, reconnects, refreshes.
+    /// What has happened so far and what is under way now, of the whole client and of each node.
+    ///
+    /// Counting costs a command next to nothing: what concerns all commands is counted once for each batch that leaves in
+    /// one write. The snapshot looks at each connection for a moment and copies 3 KiB for each node that has answered; once
+    /// a second is fine.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.cluster.core().counters.snapshot()
+        figures::stats(self.cluster.core())
+    }
+
+    /// The `most` slots that get the most commands, the hottest first, by a sample: one command in 1024 on average is in
+    /// it, chosen at random, those of pipelines and split commands too.
+    ///
+    /// So it says little before some ten thousand commands, and each share has the error that [`HotSlot::samples`] tells.
+    /// Older samples count less: whenever there are 65536 (some 67 million commands), all are halved.
+    #[must_use]
+    pub fn hot_slots(&self, most: usize) -> Vec<HotSlot> {
+        figures::hot_slots(self.cluster.core(), most)
     }
 
     /// Refuses new commands on all clones, waits until those under way have ended, but at most for the client's
@@ -201,6 +219,14 @@ impl Client {
     /// [`Client::close`] with another limit. What is still under way then fails with its true outcome.
     pub async fn close_within(&self, limit: Duration) {
         self.cluster.core().close(limit).await;
+    }
+}
+
+/// The error of the whole, or of the first node that has one.
+fn first_error_of_nodes<T>(result: &Result<Vec<(NodeAddr, Result<T>)>>) -> Option<Error> {
+    match result {
+        Ok(each) => each.iter().find_map(|(_, result)| error_of(result)),
+        Err(error) => Some(error.clone()),
     }
 }
 

@@ -43,7 +43,7 @@
 //! ```text
 //! 7  builder                                             puts it together
 //! 6  client  request  pipeline  transaction              the handles
-//!    session  durable  script  pubsub  scan
+//!    session  durable  script  pubsub  scan  topology_events
 //! 5  cluster/    core  executor  job  refresher  routes  the only place where the columns meet
 //!    cluster/pubsub/  one task for each subscriber
 //! 4  routing/    plan  redirect  gather  scan plan       decisions, pure
@@ -99,11 +99,15 @@ mod stats;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod topology;
+mod topology_events;
 mod transaction;
 mod transport;
 
 #[doc = include_str!("commands/table.md")]
 pub mod typed_commands {}
+
+#[doc = include_str!("observability.md")]
+pub mod observability {}
 
 pub use bytes::Bytes;
 
@@ -136,7 +140,12 @@ pub use scan::{Scan, ScanKeys, ScanPages};
 pub use script::{Script, ScriptCall};
 pub use session::{Session, SessionRequest, SessionTransaction};
 pub use slot::Slot;
-pub use stats::Stats;
+pub use stats::hot_slots::HotSlot;
+pub use stats::refresh_cause::RefreshCause;
+pub use stats::round_trips::RoundTrips;
+pub use stats::snapshot::{ErrorCounts, NodeStats, Stats};
+pub use topology::changes::TopologyEvent;
 pub use topology::slot_map::{Health, Node, Role, Shard, SlotMap, SlotRange};
+pub use topology_events::TopologyEvents;
 pub use transaction::Transaction;
 pub use transport::{Connector, Transport};

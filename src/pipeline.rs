@@ -20,6 +20,7 @@ use crate::protocol::to_args::ToArgs;
 use crate::protocol::value::Value;
 use crate::request::convert;
 use crate::script::{Again, ScriptCall, is_no_command, is_not_known};
+use crate::stats::operation::{Batch, observe_batch};
 
 /// How many commands there is room for from the first on.
 const FIRST_ROOM: usize = 32;
@@ -147,6 +148,14 @@ impl Pipeline {
     /// are on the wire, values that are sent from where they lie excepted; what goes to one node waits for room in the
     /// [`byte_budget`](crate::ClientBuilder::byte_budget) as a whole.
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
+        let first_error = |result: &Result<Vec<Result<Value>>>| match result {
+            Ok(each) => each.iter().find_map(|result| result.as_ref().err().cloned()),
+            Err(error) => Some(error.clone()),
+        };
+        observe_batch(Batch::Pipeline, self.names(), self.run_unobserved(), first_error).await
+    }
+
+    async fn run_unobserved(&self) -> Result<Vec<Result<Value>>> {
         self.refuse_what_blocks()?;
         let deadline = Deadline::after(self.limit());
         let mut results = execute_in_batches(self.cluster.core(), &self.commands, deadline).await;
@@ -225,6 +234,23 @@ impl Pipeline {
     }
 
     async fn run_and_wait<A: Worst>(&self, wait: &Command, timeout: Duration) -> Result<Durable<A>> {
+        let first_error = |result: &Result<Durable<A>>| match result {
+            Ok(durable) => durable.replies.iter().find_map(|result| result.as_ref().err().cloned()),
+            Err(error) => Some(error.clone()),
+        };
+        let work = self.run_and_wait_unobserved(wait, timeout);
+        observe_batch(Batch::Pipeline, self.names(), work, first_error).await
+    }
+
+    fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.commands.iter().map(Command::name)
+    }
+
+    async fn run_and_wait_unobserved<A: Worst>(
+        &self,
+        wait: &Command,
+        timeout: Duration,
+    ) -> Result<Durable<A>> {
         self.refuse_what_blocks()?;
         let deadline = Deadline::after(self.limit().saturating_add(timeout));
         let core = self.cluster.core();

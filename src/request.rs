@@ -24,6 +24,7 @@ use crate::protocol::from_value::{ConversionError, FromValue};
 use crate::protocol::value::Value;
 use crate::routing::plan::Place;
 use crate::slot::Slot;
+use crate::stats::operation::Operation;
 
 /// One command on its way. Sends when it is first polled; resolves to its reply, read as `R`.
 ///
@@ -54,6 +55,7 @@ pub struct Request<'a, R> {
     /// Stays where it is: it is too large to be moved from state to state.
     command: Command,
     state: State<'a>,
+    operation: Operation,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -74,14 +76,15 @@ enum State<'a> {
 impl<'a, R> Request<'a, R> {
     #[inline]
     pub(crate) fn new(core: &'a Core, command: Command) -> Self {
-        Self { core, command, state: State::New, reply: PhantomData }
+        Self { core, command, state: State::New, operation: Operation::none(), reply: PhantomData }
     }
 
     /// Writes the command to where it stays.
     #[inline]
     pub(crate) fn of(core: &'a Core, said: impl Said) -> Self {
         let (command, write) = said.begin();
-        let mut request = Self { core, command, state: State::New, reply: PhantomData };
+        let mut request =
+            Self { core, command, state: State::New, operation: Operation::none(), reply: PhantomData };
         write(&mut request.command);
         request
     }
@@ -122,46 +125,65 @@ impl<'a, R> Request<'a, R> {
 impl<R: FromValue> Future for Request<'_, R> {
     type Output = Result<R>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { core, command, state, .. } = &mut *self;
-        loop {
-            match state {
-                State::New => match start(core, command, cx.waker()) {
-                    // Its task has the waker, and has not run yet.
-                    Ok(sent @ State::Sent { .. }) => {
-                        *state = sent;
-                        return Poll::Pending;
-                    }
-                    Ok(next) => *state = next,
-                    Err(error) => {
-                        *state = State::Done;
-                        return Poll::Ready(Err(error));
-                    }
-                },
-                State::Sent { slot, is_replica, deadline, pending } => {
-                    let reply = ready!(Pin::new(&mut *pending).poll(cx));
-                    match reply {
-                        Ok(value) if is_final(&value, *is_replica && core.config.check_missing) => {
-                            *state = State::Done;
-                            return Poll::Ready(read(value, command));
-                        }
-                        reply => {
-                            let (node, is_replica) = (pending.node().clone(), *is_replica);
-                            let place = if is_replica { Place::Read(*slot) } else { Place::Slot(*slot) };
-                            let first = FirstAttempt { node, place, is_replica, reply };
-                            let deadline = *deadline;
-                            *state = follow(core, command, Some(first), deadline);
-                        }
-                    }
+        let Self { core, command, state, operation, .. } = &mut *self;
+        if let State::New = state {
+            *operation = Operation::command(command.name(), || command.marked_slot());
+        }
+        let result = ready!(operation.within(|| poll_reply(core, command, state, operation, cx)));
+        operation.end(|| command.shared_name(), result.as_ref().err());
+        Poll::Ready(result)
+    }
+}
+
+/// What the future does, but for telling of it.
+#[inline]
+fn poll_reply<'a, R: FromValue>(
+    core: &'a Core,
+    command: &mut Command,
+    state: &mut State<'a>,
+    operation: &Operation,
+    cx: &mut Context<'_>,
+) -> Poll<Result<R>> {
+    loop {
+        match state {
+            State::New => match start(core, command, cx.waker()) {
+                // Its task has the waker, and has not run yet.
+                Ok(State::Sent { slot, is_replica, deadline, pending }) => {
+                    operation.asked(pending.node());
+                    *state = State::Sent { slot, is_replica, deadline, pending };
+                    return Poll::Pending;
                 }
-                State::Following(future) => {
-                    let reply = ready!(future.as_mut().poll(cx));
+                Ok(next) => *state = next,
+                Err(error) => {
                     *state = State::Done;
-                    return Poll::Ready(reply.and_then(|value| read(value, command)));
+                    return Poll::Ready(Err(error));
                 }
-                State::Done => {
-                    return Poll::Ready(Err(Error::usage("a request was polled after it had resolved")));
+            },
+            State::Sent { slot, is_replica, deadline, pending } => {
+                let reply = ready!(Pin::new(&mut *pending).poll(cx));
+                match reply {
+                    Ok(value) if is_final(&value, *is_replica && core.config.check_missing) => {
+                        *state = State::Done;
+                        return Poll::Ready(read(value, command));
+                    }
+                    reply => {
+                        let (node, is_replica) = (pending.node().clone(), *is_replica);
+                        let place = if is_replica { Place::Read(*slot) } else { Place::Slot(*slot) };
+                        let first = FirstAttempt { node, place, is_replica, reply };
+                        let deadline = *deadline;
+                        *state = follow(core, command, Some(first), deadline);
+                    }
                 }
+            }
+            State::Following(future) => {
+                let reply = ready!(future.as_mut().poll(cx));
+                *state = State::Done;
+                return Poll::Ready(reply.and_then(|value| read(value, command)));
+            }
+            State::Done => {
+                return Poll::Ready(Err(Error::usage("a request was polled after it had resolved")));
             }
         }
     }

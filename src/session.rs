@@ -28,6 +28,7 @@ use crate::protocol::value::Value;
 use crate::request::{convert, deadline_of};
 use crate::routing::plan::{TRANSACTION, refuse_in_session, refuse_strange_keys};
 use crate::slot::Slot;
+use crate::stats::operation::{Batch, error_of, observe_batch, observe_command};
 use crate::transaction::read_replies;
 
 /// One connection of the primary that serves one slot, for one caller: what the server remembers of a connection
@@ -193,6 +194,27 @@ impl Session {
     }
 
     async fn run<R: FromValue>(
+        &mut self,
+        unit: Unit<'_>,
+        mark: Mark,
+        deadline: Option<Deadline>,
+    ) -> Result<R> {
+        match unit {
+            Unit::Command(command) => {
+                let (name, slot) = (command.shared_name(), Some(self.slot()));
+                observe_command(name, slot, self.run_unobserved(unit, mark, deadline), error_of).await
+            }
+            Unit::Transaction { commands, .. } => {
+                let names = commands.iter().map(Command::name);
+                let work = self.run_unobserved(unit, mark, deadline);
+                observe_batch(Batch::Transaction, names, work, error_of).await
+            }
+            // A session has one slot: it splits nothing.
+            Unit::Part(_) => self.run_unobserved(unit, mark, deadline).await,
+        }
+    }
+
+    async fn run_unobserved<R: FromValue>(
         &mut self,
         unit: Unit<'_>,
         mark: Mark,

@@ -18,6 +18,7 @@ use crate::protocol::to_args::ToArgs;
 use crate::protocol::value::Value;
 use crate::request::{convert, unfitting};
 use crate::routing::plan::{TRANSACTION, transaction_place};
+use crate::stats::operation::{Batch, error_of, observe_batch};
 
 /// Commands that are executed one after the other with nothing in between, or not at all. All keys in one slot.
 ///
@@ -84,6 +85,11 @@ impl Transaction {
     ///
     /// As with [`Request`](crate::Request), for the whole.
     pub async fn run<T: FromValue>(&self) -> Result<T> {
+        let names = self.commands.iter().map(Command::name);
+        observe_batch(Batch::Transaction, names, self.run_unobserved(), error_of).await
+    }
+
+    async fn run_unobserved<T: FromValue>(&self) -> Result<T> {
         if self.cluster.core().is_closed() {
             return Err(Error::closed().with_command(TRANSACTION.into()));
         }

@@ -27,7 +27,21 @@ const FLOORS: &[(u8, &[&str])] = &[
     (3, &["commands", "topology", "connection"]),
     (4, &["routing"]),
     (5, &["cluster"]),
-    (6, &["client", "request", "pipeline", "transaction", "pubsub", "scan", "session", "durable", "script"]),
+    (
+        6,
+        &[
+            "client",
+            "request",
+            "pipeline",
+            "transaction",
+            "pubsub",
+            "scan",
+            "session",
+            "durable",
+            "script",
+            "topology_events",
+        ],
+    ),
     (7, &["builder"]),
     // Parts of the hot path for benches. Nothing imports it.
     (8, &["internals"]),

@@ -14,6 +14,7 @@ use crate::connection::pool::NodePool;
 use crate::connection::unit::{Piece, UnitReply};
 use crate::protocol::server_error::ErrorCode;
 use crate::protocol::value::Value;
+use crate::stats::operation::attempted;
 
 /// How long a link may take to tell what became of a unit whose time is over; it does at once unless it is connecting.
 const LAST_WORD: Duration = Duration::from_millis(100);
@@ -26,6 +27,7 @@ pub(super) enum Attempt {
 }
 
 pub(super) async fn attempt<'a>(core: &Core, group: Group<'a>, deadline: Deadline) -> (Group<'a>, Attempt) {
+    attempted(group.pool.node());
     let attempt = if group.is_exclusive {
         attempt_alone(core, &group, deadline).await
     } else {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::cluster::learned::LearnedCommands;
 use crate::cluster::routes::Routes;
+use crate::cluster::topology_feed::TopologyFeed;
 use crate::command::Command;
 use crate::config::Config;
 use crate::config::read_from::ReadFrom;
@@ -22,6 +23,7 @@ use crate::node::NodeAddr;
 use crate::routing::plan::Place;
 use crate::slot::Slot;
 use crate::stats::Counters;
+use crate::stats::refresh_cause::{Causes, NextCauses, RefreshCause};
 use crate::topology::diff::failed_over;
 use crate::topology::patch::Patches;
 use crate::topology::slot_map::{Health, SlotMap};
@@ -50,6 +52,7 @@ pub(crate) struct Core {
     routes: ArcSwap<Routes>,
     topology: Mutex<Topology>,
     pub(crate) signal: Arc<RefreshSignal>,
+    pub(crate) topology_feed: TopologyFeed,
     /// A node did not know `EVALSHA_RO`: it is of before 7.0, and scripts that only read go as the others do.
     pub(crate) lacks_read_only_scripts: AtomicBool,
     /// No new requests.
@@ -85,12 +88,14 @@ pub(crate) struct RefreshSignal {
     wanted: Notify,
     changed: Notify,
     begun: AtomicU64,
+    causes: NextCauses,
     /// The number of the last refresh whose view was taken over.
     taken_over: watch::Sender<u64>,
 }
 
 impl RefreshSignal {
-    pub(crate) fn request(&self) {
+    pub(crate) fn request(&self, cause: RefreshCause) {
+        self.causes.add(cause);
         self.is_wanted.store(true, Ordering::Release);
         self.wanted.notify_one();
     }
@@ -102,10 +107,11 @@ impl RefreshSignal {
         }
     }
 
-    /// Notes that a refresh begins: it serves every request until now.
-    pub(super) fn begin(&self) {
+    /// Notes that a refresh begins: it serves every request until now. Tells what for.
+    pub(super) fn begin(&self) -> Causes {
         self.begun.fetch_add(1, Ordering::AcqRel);
         self.is_wanted.store(false, Ordering::Release);
+        self.causes.take()
     }
 
     /// Notes that the view of the refresh that began last was taken over.
@@ -117,9 +123,9 @@ impl RefreshSignal {
     pub(crate) async fn refreshed(&self) {
         let before = self.begun.load(Ordering::Acquire);
         let mut taken_over = self.taken_over.subscribe();
-        self.request();
+        self.request(RefreshCause::Asked);
         while timeout(ASK_AGAIN, taken_over.wait_for(|number| *number > before)).await.is_err() {
-            self.request();
+            self.request(RefreshCause::Asked);
         }
     }
 
@@ -131,7 +137,7 @@ impl RefreshSignal {
 
 impl LinkObserver for RefreshSignal {
     fn troubled(&self, _: &NodeAddr) {
-        self.request();
+        self.request(RefreshCause::Connection);
     }
 }
 
@@ -157,6 +163,7 @@ impl Core {
             ending: Notify::new(),
             slow_requests: AtomicUsize::new(0),
             learned: LearnedCommands::default(),
+            topology_feed: TopologyFeed::default(),
             config,
             counters,
             context,
@@ -211,7 +218,7 @@ impl Core {
             RedirectKind::Ask => {}
             RedirectKind::Moved => {
                 self.repoint(redirect.slot, &redirect.to);
-                self.signal.request();
+                self.signal.request(RefreshCause::Moved);
             }
         }
     }
@@ -284,7 +291,7 @@ impl Core {
         topology.retired.iter().for_each(|(pool, _)| pool.retire());
         dead.iter().for_each(|pool| pool.sever());
         if is_news {
-            self.counters.map_changes.add_one();
+            self.topology_feed.publish(old.map(), self.routes().map(), &self.counters);
             self.signal.changed.notify_waiters();
         }
     }
@@ -338,6 +345,7 @@ impl Core {
         let unused = guests.values().chain(retired.iter().map(|(pool, _)| pool));
         routes.nodes_with_pools().map(|(_, pool)| pool).chain(unused).for_each(|pool| pool.sever());
         self.ending.notify_waiters();
+        self.topology_feed.close();
     }
 
     /// Resolves when the client has been closed and even requests that were under way have no more time.

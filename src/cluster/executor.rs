@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::cluster::acknowledged::{Acknowledged, acknowledged};
 use crate::cluster::attempt::{Attempt, attempt};
 use crate::cluster::core::Core;
+use crate::cluster::figures::count_errors;
 use crate::cluster::group::{Group, Member, group};
 use crate::cluster::job::{Aftermath, Asked, Deadline, Job};
 use crate::cluster::learned::{learned_of, name_of};
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 use crate::routing::plan::{Parts, Place, Plan, Shape, plan};
+use crate::stats::refresh_cause::RefreshCause;
 
 /// The first attempt of a command, made outside (the fast path), that was not the last.
 #[derive(Debug)]
@@ -309,6 +311,7 @@ async fn run<'a>(
             }
             else => {
                 if waiting.is_empty() {
+                    count_errors(core, jobs);
                     return told;
                 }
             }
@@ -390,10 +393,10 @@ fn distribute(
 pub(super) fn settle(core: &Core, asked: Option<&NodePool>, aftermath: Aftermath) {
     match aftermath {
         Aftermath::Nothing => {}
-        Aftermath::Refresh => core.signal.request(),
+        Aftermath::Refresh(cause) => core.signal.request(cause),
         Aftermath::Avoid => {
             asked.into_iter().for_each(NodePool::avoid);
-            core.signal.request();
+            core.signal.request(RefreshCause::Replica);
         }
         Aftermath::Followed(redirect) => core.redirected(&redirect),
     }

@@ -10,6 +10,7 @@ use crate::connection::pool::NodePool;
 use crate::connection::unit::{Check, Piece};
 use crate::node::NodeAddr;
 use crate::routing::plan::Place;
+use crate::stats::refresh_cause::RefreshCause;
 
 /// See the module's documentation.
 pub(super) struct Group<'a> {
@@ -207,12 +208,14 @@ pub(super) fn group<'a>(
     let mut links = Links::new(routes.pools().len(), core.config.links_per_node.max(1) + 1);
     for index in due {
         let Some(job) = jobs.get_mut(index) else { continue };
+        let found = pools.of(job);
         if job.is_retry() {
-            core.counters.retries.add_one();
+            let node = found.and_then(|(pool, _)| pools.get(pool)).map(|pool| pool.node());
+            core.counters.retried(node, job.why_again());
         }
-        let Some((pool, lane)) = pools.of(job) else {
+        let Some((pool, lane)) = found else {
             job.has_no_owner();
-            core.signal.request();
+            core.signal.request(RefreshCause::NoOwner);
             waiting.push(index);
             continue;
         };

@@ -10,6 +10,7 @@ use crate::command::cut::Part;
 use crate::config::Config;
 use crate::config::read_from::ReadFrom;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
+use crate::connection::observed::class_of_loss;
 use crate::connection::unit::Piece;
 use crate::error::{Error, ErrorKind, Outcome, Redirect, RedirectKind, Result};
 use crate::node::NodeAddr;
@@ -18,6 +19,8 @@ use crate::protocol::value::Value;
 use crate::routing::plan::Place;
 use crate::routing::redirect::{Verdict, judge, kind_of, outcome_of};
 use crate::slot::Slot;
+use crate::stats::failure::shown_code;
+use crate::stats::refresh_cause::RefreshCause;
 
 /// Between two attempts that wait for the cluster: doubled from the first to the last, the last half at random.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
@@ -114,7 +117,7 @@ impl History {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Aftermath {
     Nothing,
-    Refresh,
+    Refresh(RefreshCause),
     Followed(Redirect),
     /// The replica that was asked could not answer; a refresh may tell why.
     Avoid,
@@ -317,7 +320,7 @@ impl<'a> Job<'a> {
                     history.waits = history.waits.max(WAITS_OF_DEMOTED);
                 }
                 history.wait();
-                if refresh { Aftermath::Refresh } else { Aftermath::Nothing }
+                if refresh { Aftermath::Refresh(RefreshCause::Refused) } else { Aftermath::Nothing }
             }
         }
     }
@@ -340,7 +343,7 @@ impl<'a> Job<'a> {
         if history.hops > limit {
             let text = format!("more than {limit} redirects; the nodes do not agree who serves the slot");
             self.result = Some(Err(self.error(ErrorKind::Redirects, Outcome::Rejected, text)));
-            return Aftermath::Refresh;
+            return Aftermath::Refresh(RefreshCause::Moved);
         }
         match kind {
             RedirectKind::Ask => history.ask = Some(to),
@@ -388,7 +391,7 @@ impl<'a> Job<'a> {
         if sent && !self.unit.may_repeat() {
             let error = self.error(kind_of_loss(&loss.cause), Outcome::MaybeExecuted, loss.cause.to_string());
             self.result = Some(Err(error));
-            return Aftermath::Refresh;
+            return Aftermath::Refresh(RefreshCause::Connection);
         }
         if matches!(loss.cause, LossCause::Retired) && history.waits == 0 {
             // Most likely the routes have changed already: nothing to wait for.
@@ -396,7 +399,7 @@ impl<'a> Job<'a> {
         } else {
             history.wait();
         }
-        Aftermath::Refresh
+        Aftermath::Refresh(RefreshCause::Connection)
     }
 
     /// Does not follow the `ASK` but waits for the end of the move: for who needs all keys of the slot at one node.
@@ -484,6 +487,17 @@ impl<'a> Job<'a> {
     #[inline]
     pub(crate) fn is_retry(&self) -> bool {
         self.history.as_ref().is_some_and(|history| history.waits > 0)
+    }
+
+    /// Why there is another attempt, in a word.
+    pub(crate) fn why_again(&self) -> &str {
+        match self.history.as_ref().and_then(|history| history.trouble.as_ref()) {
+            Some(Trouble::Reply(error)) => shown_code(error.code()),
+            Some(Trouble::Loss(cause)) => class_of_loss(cause),
+            Some(Trouble::NoOwner) => "no_owner",
+            Some(Trouble::NoReplica) => "no_replica",
+            None => "redirects",
+        }
     }
 
     fn slot(&self) -> Option<Slot> {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::cluster::attempt::{Attempt, lost, send_alone, within};
 use crate::cluster::core::Core;
 use crate::cluster::executor::{pause, settle};
+use crate::cluster::figures::count_errors;
 use crate::cluster::job::{Aftermath, Asked, Deadline, Job};
 use crate::cluster::unit::Unit;
 use crate::command::Command;
@@ -22,6 +23,8 @@ use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 use crate::routing::plan::Place;
 use crate::slot::Slot;
+use crate::stats::operation::attempted;
+use crate::stats::refresh_cause::RefreshCause;
 
 /// What a session that is over says, whatever ended it.
 const BEGIN_ANEW: &str = "begin the session anew";
@@ -112,7 +115,10 @@ impl Pinned {
         let mut job = Job::new(Unit::Command(command), Place::Slot(slot));
         match connect(core, slot, &mut job, deadline).await {
             Some(line) => Ok(Self { slot, state: State::Fresh(Some(line)) }),
-            None => Err(job.take_result().err().unwrap_or_else(Error::closed)),
+            None => {
+                count_errors(core, std::slice::from_ref(&job));
+                Err(job.take_result().err().unwrap_or_else(Error::closed))
+            }
         }
     }
 
@@ -211,6 +217,7 @@ impl Pinned {
             (Some(line), false) => State::Begun(line),
             (None, false) => State::Over(why),
         };
+        count_errors(core, std::slice::from_ref(&job));
         job.take_result()
     }
 }
@@ -230,6 +237,7 @@ async fn attempt(core: &Core, line: &Line, job: &mut Job<'_>, deadline: Deadline
     job.for_each_piece(|piece| pieces.push(piece));
     let length = pieces.iter().map(Piece::wire_length).sum();
     let asked = Asked { node: line.pool.node(), is_replica: false };
+    attempted(line.pool.node());
     match line.send(core, &pieces, length, deadline).await {
         Attempt::Overloaded => Attempted::Overloaded,
         Attempt::Replied(UnitReply { loss: Some(loss), .. }) => {
@@ -273,7 +281,7 @@ async fn connect(core: &Core, slot: Slot, job: &mut Job<'_>, deadline: Deadline)
             }
             None => {
                 job.has_no_owner();
-                core.signal.request();
+                core.signal.request(RefreshCause::NoOwner);
             }
         }
     }

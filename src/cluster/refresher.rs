@@ -8,6 +8,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::cluster::core::Core;
+use crate::cluster::figures::note_disagreement;
 use crate::command::Command;
 use crate::connection::link::Refusal;
 use crate::connection::loss::{ConnectError, LossCause};
@@ -103,8 +104,7 @@ pub(super) async fn keep_fresh(core: Arc<Core>) {
             return;
         }
         let before = Arc::clone(core.routes().map());
-        core.signal.begin();
-        core.counters.refreshes.add_one();
+        core.counters.refreshed(core.signal.begin());
         if let Some(view) = best_view(&core).await {
             core.install(view);
             core.signal.finish();
@@ -163,6 +163,7 @@ async fn opinions(core: &Core, nodes: &[NodeAddr]) -> Option<SlotMap> {
     };
     // Who has not answered by then is not waited for.
     drop(timeout(SECOND_OPINION, collect).await);
+    note_disagreement(core, &views);
     choose(views)
 }
 

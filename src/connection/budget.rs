@@ -51,6 +51,11 @@ impl Bound {
         self.room.available_permits() == self.most
     }
 
+    /// How many bytes are taken.
+    fn taken(&self) -> usize {
+        self.most.saturating_sub(self.room.available_permits())
+    }
+
     /// A command larger than the whole bound takes all of it: it passes alone instead of never.
     fn permits(&self, bytes: usize) -> u32 {
         u32::try_from(bytes.min(self.most)).unwrap_or(u32::MAX)
@@ -111,6 +116,11 @@ impl Budget {
         let node_room = Taken { bound: &self.node, bytes };
         self.client.take(bytes).await;
         std::mem::forget(node_room);
+    }
+
+    /// How many bytes of the node are queued or in flight.
+    pub(crate) fn taken(&self) -> usize {
+        self.node.taken()
     }
 
     /// Gives back what was taken for one command; the same `bytes` as then.

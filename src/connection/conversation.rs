@@ -22,6 +22,7 @@ use crate::config::read_from::ReadFrom;
 use crate::connection::handshake::{Connection, Purpose};
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::LossCause;
+use crate::connection::observed::Trip;
 use crate::connection::outgoing::{Answered, Entry, Outgoing, expire, first_deadline};
 use crate::connection::queue::LinkShared;
 use crate::connection::waiters::Answers;
@@ -54,6 +55,7 @@ pub(super) struct Conversation<'a> {
     clock: Option<Clock>,
     /// A caller has asked to look at the clock.
     clock_wanted: bool,
+    trip: Trip,
     /// What is told to the callers that are left at the end; the task may be stopped at any time.
     cause: LossCause,
 }
@@ -90,6 +92,7 @@ impl<'a> Conversation<'a> {
             has_yielded: false,
             a_turn_is_dear: Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread,
             last_batch: 0,
+            trip: Trip::new(clock.is_some()),
             clock,
             clock_wanted: false,
             cause: LossCause::Retired,
@@ -151,7 +154,7 @@ impl<'a> Conversation<'a> {
     /// Reads what there is and answers the callers. Ends with the read interest registered.
     fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
         loop {
-            let Connection { stream, decoder, incoming } = &mut self.connection;
+            let Connection { stream, decoder, incoming, .. } = &mut self.connection;
             let received = match pin!(stream.read_buf(&mut decoder.room(incoming, READ))).poll(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(received)) => received,
@@ -198,6 +201,7 @@ impl<'a> Conversation<'a> {
                 }
             }
             incoming.advance(at);
+            self.trip.look(self.in_flight.len() + self.writing.len(), &self.shared.counters);
             self.shared.deliver(&mut self.answers);
         }
     }
@@ -229,9 +233,11 @@ impl<'a> Conversation<'a> {
             return false;
         }
         self.has_yielded = false;
-        queue.take(&mut self.writing);
+        let queued = queue.take(&mut self.writing);
         self.last_batch = self.writing.len();
-        queue.unanswered += 1;
+        queue.unanswered += self.last_batch;
+        drop(queue);
+        self.trip.begin(queued, self.last_batch, &self.shared.counters);
         true
     }
 
@@ -286,7 +292,9 @@ impl<'a> Conversation<'a> {
             return false;
         }
         *freed += queue.cut_abandoned();
+        let before = self.writing.len();
         *freed += self.writing.cut_abandoned(&mut queue.waiters);
+        self.trip.give_up(before - self.writing.len());
         true
     }
 
@@ -337,7 +345,9 @@ impl<'a> Conversation<'a> {
         {
             let mut queue = self.shared.lock();
             if self.writing.expire(now, &mut self.answers) {
+                let before = self.writing.len();
                 *freed += self.writing.cut_abandoned(&mut queue.waiters);
+                self.trip.give_up(before - self.writing.len());
             }
             if queue.outgoing.expire(now, &mut self.answers) {
                 *freed += queue.cut_abandoned();

@@ -52,7 +52,7 @@ impl Feed {
 
     /// The next value, whatever it answers.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Value, LossCause>> {
-        let Connection { stream, decoder, incoming } = &mut self.connection;
+        let Connection { stream, decoder, incoming, .. } = &mut self.connection;
         loop {
             if let Some(value) = decoder.next(incoming, &mut self.decoded).map_err(LossCause::NotResp)? {
                 return Poll::Ready(Ok(value));

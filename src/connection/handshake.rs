@@ -13,6 +13,7 @@ use crate::protocol::body::push_header;
 use crate::protocol::codec::Decoder;
 use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::protocol::value::Value;
+use crate::stats::node_counters::OpenConnection;
 use crate::transport::Transport;
 
 /// How much room a read has at least: a greeting is short, and many connections are not used at once.
@@ -23,6 +24,7 @@ pub(super) struct Connection {
     pub(super) stream: Box<dyn Transport>,
     pub(super) decoder: Decoder,
     pub(super) incoming: BytesMut,
+    pub(super) open: OpenConnection,
 }
 
 /// What a connection is for.
@@ -54,8 +56,9 @@ pub(super) async fn greet(
 }
 
 async fn greet_by_name(stream: Box<dyn Transport>, config: &Config) -> Result<Connection, ConnectError> {
-    let mut connection =
-        Connection { stream, decoder: Decoder::new(config.max_reply), incoming: BytesMut::new() };
+    let decoder = Decoder::new(config.max_reply);
+    let open = OpenConnection::default();
+    let mut connection = Connection { stream, decoder, incoming: BytesMut::new(), open };
     if config.protocol == Protocol::Auto {
         let mut commands = vec![hello(config)];
         commands.extend(library_info());

@@ -37,7 +37,8 @@ impl Link {
     /// A link that connects when the first command comes and reconnects as often as needed. Must be called within a
     /// tokio runtime.
     pub(crate) fn lazy(node: NodeAddr, budget: Budget, context: Arc<LinkContext>, purpose: Purpose) -> Self {
-        let shared = Arc::new(LinkShared::new(node, budget));
+        let counters = context.counters.node(&node);
+        let shared = Arc::new(LinkShared::new(node, budget, counters));
         let task = tokio::spawn(link_task::serve(Arc::clone(&shared), context, purpose));
         Self { shared, task }
     }
@@ -50,7 +51,8 @@ impl Link {
         context: Arc<LinkContext>,
     ) -> Result<Self, ConnectError> {
         let connection = link_task::open(&node, &context, Purpose::Commands).await?;
-        let shared = Arc::new(LinkShared::new(node, budget));
+        let counters = context.counters.node(&node);
+        let shared = Arc::new(LinkShared::new(node, budget, counters));
         let task = tokio::spawn(link_task::serve_once(Arc::clone(&shared), connection, context));
         Ok(Self { shared, task })
     }
@@ -61,11 +63,13 @@ impl Link {
 
     /// What a command here is expected to take: the measured time, for each that waits and this one. 0: not measured.
     pub(crate) fn cost(&self) -> u64 {
-        let waiting = {
-            let queue = self.shared.lock();
-            queue.outgoing.len() + queue.unanswered
-        };
-        self.shared.pace.nanos().saturating_mul(1 + waiting as u64)
+        self.shared.pace.nanos().saturating_mul(1 + self.in_flight() as u64)
+    }
+
+    /// Units that are queued or not wholly answered.
+    pub(crate) fn in_flight(&self) -> usize {
+        let queue = self.shared.lock();
+        queue.outgoing.len() + queue.unanswered
     }
 
     /// Whether nothing is queued or in flight.
@@ -95,6 +99,9 @@ impl Link {
         let (waiter, deadline) = self.enqueue(length, |queue| {
             let deadline = queue.now().checked_add(limit);
             let waiter = queue.waiters.add(waker.clone());
+            if queue.to_sample.one() {
+                queue.to_sample.sample(command.marked_slot(), &self.shared.counters.hot_slots);
+            }
             queue.outgoing.push_command(command);
             queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, deadline));
             (waiter, deadline)
@@ -120,6 +127,7 @@ impl Link {
         let many = Many { sender, got: Vec::with_capacity(wanted), of_one, wanted, is_transaction, check };
         let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, deadline);
         let ticket = self.enqueue(length, |queue| {
+            queue.to_sample.several(pieces.clone(), &self.shared.counters.hot_slots);
             queue.outgoing.push(pieces, entry);
             queue.ticket()
         })?;

@@ -13,6 +13,7 @@ use crate::connection::conversation::{Clock, Conversation};
 use crate::connection::handshake::{Connection, Purpose, greet};
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
+use crate::connection::observed::{class_of_loss, note_connect};
 use crate::connection::queue::{LinkShared, QueueState};
 use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
@@ -26,14 +27,19 @@ const LAST_BACKOFF: Duration = Duration::from_secs(1);
 pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, purpose: Purpose) {
     let _closing = Closing(&shared);
     let mut failures = 0;
+    let mut was_connected = false;
     loop {
         until_wanted(&shared).await;
         match open_while_queue_expires(&shared, &context, purpose).await {
             Ok(connection) => {
                 failures = 0;
+                if std::mem::replace(&mut was_connected, true) {
+                    context.counters.reconnected(&shared.node);
+                }
                 // What was not written stays queued and leaves with the next connection.
-                Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run().await;
-                context.counters.disconnects.add_one();
+                let cause =
+                    Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run().await;
+                context.counters.disconnected(&shared.node, class_of_loss(&cause));
                 context.observer.troubled(&shared.node);
             }
             Err(error) => {
@@ -66,7 +72,7 @@ pub(super) async fn serve_once(shared: Arc<LinkShared>, connection: Connection, 
     let _closing = Closing(&shared);
     let cause = Conversation::new(&shared, &context, connection, None).run().await;
     shared.close(&cause);
-    context.counters.disconnects.add_one();
+    context.counters.disconnected(&shared.node, class_of_loss(&cause));
 }
 
 /// Closes the link whenever its task ends, also when its runtime does: nobody would serve the queue any more.
@@ -90,9 +96,10 @@ pub(super) async fn open(
             context.connector.connect(node).await.map_err(|error| ConnectError::Io(Arc::new(error)))?;
         greet(stream, &context.config, purpose).await
     };
-    let connection = timeout(limit, connecting).await.map_err(|_| ConnectError::Timeout(limit))??;
-    context.counters.connects.add_one();
-    Ok(connection)
+    let begun = Instant::now();
+    let mut connection = timeout(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(limit)));
+    note_connect(context, node, begun.elapsed(), &mut connection);
+    connection
 }
 
 /// The same, while commands that wait for the connection keep their deadlines.

@@ -8,6 +8,7 @@ pub(crate) mod link;
 pub(crate) mod link_context;
 mod link_task;
 pub(crate) mod loss;
+pub(crate) mod observed;
 mod outgoing;
 pub(crate) mod pool;
 mod queue;

@@ -211,6 +211,13 @@ impl NodePool {
         drop(self.severed.subscribe().wait_for(|severed| *severed).await);
     }
 
+    /// What is under way: units on the shared links, bytes, and exclusive connections that are in use.
+    pub(crate) fn load(&self) -> (usize, usize, usize) {
+        let in_use =
+            self.exclusive.get().map(Pool::status).map(|pool| pool.size.saturating_sub(pool.available));
+        (self.made_links().map(Link::in_flight).sum(), self.budget.taken(), in_use.unwrap_or(0))
+    }
+
     /// Whether nothing is under way on the shared links or held from the pool.
     pub(crate) fn is_idle(&self) -> bool {
         let none_is_held = |pool: &Pool<_>| {

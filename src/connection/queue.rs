@@ -1,7 +1,7 @@
 //! [`Queue`]: where callers and the task of a link meet. One short critical section for each command.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use tokio::time::Instant;
 
 use crate::connection::budget::Budget;
 use crate::connection::loss::{ConnectError, LossCause};
+use crate::connection::observed::Countdown;
 use crate::connection::outgoing::Outgoing;
 use crate::connection::waiters::{Answers, WaiterId, Waiters};
 use crate::node::NodeAddr;
+use crate::stats::node_counters::NodeCounters;
 
 /// What the handle, the task and the callers that wait hold together.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(super) struct LinkShared {
     pub(super) node: NodeAddr,
     pub(super) budget: Budget,
     pub(super) pace: Pace,
+    pub(super) counters: Arc<NodeCounters>,
     queue: Mutex<Queue>,
 }
 
@@ -58,6 +61,7 @@ pub(super) struct Queue {
     taken: u64,
     /// Units that the task has taken and that are not answered yet.
     pub(super) unanswered: usize,
+    pub(super) to_sample: Countdown,
 }
 
 #[derive(Debug, Default)]
@@ -70,8 +74,8 @@ pub(super) enum QueueState {
 }
 
 impl LinkShared {
-    pub(super) fn new(node: NodeAddr, budget: Budget) -> Self {
-        Self { node, budget, pace: Pace::default(), queue: Mutex::default() }
+    pub(super) fn new(node: NodeAddr, budget: Budget, counters: Arc<NodeCounters>) -> Self {
+        Self { node, budget, pace: Pace::default(), counters, queue: Mutex::default() }
     }
 
     /// Refuses everything from now on and fails what is queued, as unsent.
@@ -112,11 +116,11 @@ impl LinkShared {
 }
 
 impl Queue {
-    /// Swaps what is queued into `into`, which must be empty.
-    pub(super) fn take(&mut self, into: &mut Outgoing) {
+    /// Swaps what is queued into `into`, which must be empty. Returns since when it was queued, if that is known.
+    pub(super) fn take(&mut self, into: &mut Outgoing) -> Option<Instant> {
         std::mem::swap(&mut self.outgoing, into);
         self.taken = self.pushed;
-        self.woken = None;
+        self.woken.take()
     }
 
     /// Cuts out what nobody waits for any more; returns the bytes that were freed.

@@ -27,6 +27,7 @@ use crate::routing::scan_filter::ScanFilter;
 use crate::routing::scan_plan::{ScanPlan, addr_of};
 use crate::routing::scan_token;
 use crate::slot::Slot;
+use crate::stats::operation::{Batch, first_error, observe_batch};
 use crate::topology::node_state::{NodeId, NodeState, StateReplies, read_state};
 use crate::topology::slot_map::{Health, SlotMap};
 use crate::topology::slot_set::SlotSet;
@@ -428,10 +429,13 @@ async fn at_primary(
     commands: &[Command],
     deadline: Deadline,
 ) -> Option<Vec<Result<Value>>> {
+    let names = commands.iter().map(Command::name);
     tokio::select! {
         biased;
         () = until_replaced(core, node) => None,
-        replies = execute_all(core, commands, deadline) => Some(replies),
+        replies = observe_batch(Batch::Pipeline, names, execute_all(core, commands, deadline), first_error) => {
+            Some(replies)
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod faults;
 mod isolation;
 mod large;
 mod ledger;
+mod observe;
 mod outcomes;
 mod pooling;
 mod pubsub;

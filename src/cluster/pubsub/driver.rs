@@ -31,6 +31,7 @@ use crate::node::NodeAddr;
 use crate::protocol::server_error::{ErrorCode, ServerError};
 use crate::routing::redirect::{Verdict, judge};
 use crate::slot::Slot;
+use crate::stats::refresh_cause::RefreshCause;
 use crate::topology::slot_map::Health;
 
 /// Redirects that are followed without a pause; nodes that disagree need time, not more questions.
@@ -208,7 +209,7 @@ impl<'a> Driver<'a> {
         self.release(removed);
         self.tell();
         if let Some((_, asked)) = self.doubt.filter(|(at, _)| *at <= now) {
-            self.core.signal.request();
+            self.core.signal.request(RefreshCause::Asked);
             self.doubt = (asked < DOUBTS).then(|| (now + FIRST_DOUBT * (2 << asked), asked + 1));
         }
         if self.is_untidy || self.next_look.is_some_and(|look| look <= now) {
@@ -286,7 +287,7 @@ impl<'a> Driver<'a> {
             LineEvent::Dismissed(subscription) => {
                 if self.book.dismissed(id, &subscription) {
                     self.interrupted.entry(GapCause::SlotMoved).or_default().push(subscription);
-                    self.core.signal.request();
+                    self.core.signal.request(RefreshCause::Moved);
                     self.is_untidy = true;
                 }
             }
@@ -313,7 +314,7 @@ impl<'a> Driver<'a> {
             // The owner of a slot that moves keeps its subscribers to the end.
             Verdict::Redirect { kind: RedirectKind::Ask, .. } | Verdict::Wait { .. } => {
                 self.pause(&concerned, 0);
-                self.core.signal.request();
+                self.core.signal.request(RefreshCause::Refused);
             }
             // A script runs there, and nothing else until it ends.
             Verdict::Deliver if error.class() == ErrorCode::Busy => self.pause(&concerned, 0),
@@ -357,9 +358,9 @@ impl<'a> Driver<'a> {
             self.interrupted.entry(cause).or_default().extend(interrupted);
         }
         if line.has_opened {
-            self.core.counters.disconnects.add_one();
+            self.core.counters.disconnected(&line.node, cause.name());
         }
-        self.core.signal.request();
+        self.core.signal.request(RefreshCause::Connection);
         (self.has_left_a_line, self.is_untidy) = (true, true);
     }
 

@@ -84,6 +84,18 @@ pub enum GapCause {
     Overflow,
 }
 
+impl GapCause {
+    /// In one word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionLost => "connection_lost",
+            Self::SlotMoved => "slot_moved",
+            Self::NodeGone => "node_gone",
+            Self::Overflow => "overflow",
+        }
+    }
+}
+
 /// At this place messages may be missing; behind it they come again.
 ///
 /// It stands behind the last message that was received before, and in front of the first one after. Whoever keeps a

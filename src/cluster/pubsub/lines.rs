@@ -11,6 +11,7 @@ use crate::cluster::pubsub::event::{Subscription, SubscriptionKind};
 use crate::cluster::pubsub::line::{Line, LineId, Role, Ticket};
 use crate::node::NodeAddr;
 use crate::slot::Slot;
+use crate::stats::refresh_cause::RefreshCause;
 use crate::topology::slot_map::{Health, SlotMap};
 
 /// Between two attempts to reach a node, or to subscribe: doubled from the first to the last, then shortened at random
@@ -126,7 +127,7 @@ impl<'a> Lines<'a> {
             SubscriptionKind::Channel | SubscriptionKind::Pattern => (Role::Broadcast, None),
             SubscriptionKind::Shard => {
                 let Some(owner) = map.primary_of(Slot::of_key(&subscription.name)) else {
-                    self.core.signal.request();
+                    self.core.signal.request(RefreshCause::NoOwner);
                     return Spot::Nowhere;
                 };
                 (Role::Shard, Some(&owner.addr))
@@ -141,7 +142,7 @@ impl<'a> Lines<'a> {
             return Spot::Resting(until);
         }
         let Some(node) = owner.cloned().or_else(|| self.any_node(map)) else {
-            self.core.signal.request();
+            self.core.signal.request(RefreshCause::NoOwner);
             return Spot::Nowhere;
         };
         self.last += 1;
