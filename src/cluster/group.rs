@@ -8,6 +8,7 @@ use crate::cluster::routes::Routes;
 use crate::command::Command;
 use crate::connection::pool::NodePool;
 use crate::connection::unit::{Check, Piece};
+use crate::error::ErrorKind;
 use crate::node::NodeAddr;
 use crate::routing::plan::Place;
 
@@ -209,6 +210,15 @@ pub(super) fn group<'a>(
         let Some(job) = jobs.get_mut(index) else { continue };
         if job.is_retry() {
             core.counters.retries.add_one();
+        }
+        if job.is_one_of_all()
+            && let Place::Node(addr) = job.place()
+            && routes.map().has_failed(addr)
+        {
+            // It would be waited for until the deadline, and the others are of no use without it.
+            job.end(ErrorKind::Unavailable, "the cluster holds this node for failed (CLUSTER NODES)");
+            core.signal.request();
+            continue;
         }
         let Some((pool, lane)) = pools.of(job) else {
             job.has_no_owner();

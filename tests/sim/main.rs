@@ -11,6 +11,7 @@ mod backpressure;
 mod blocking;
 mod cancellation;
 mod cluster_behaviour;
+mod dead_peers;
 mod deadlines;
 mod durable;
 mod failover;
