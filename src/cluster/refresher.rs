@@ -153,13 +153,8 @@ async fn best_view(core: &Core) -> Option<SlotMap> {
     let mut nodes: Vec<NodeAddr> = healthy.map(|node| node.addr.clone()).collect();
     fastrand::shuffle(&mut nodes);
     if let Some(troubled) = core.signal.take_troubled() {
-        // Who takes over knows it first, and who gives trouble answers last.
-        let rank = |node: &NodeAddr| match (*node == troubled, map.is_replica_of(node, &troubled)) {
-            (true, _) => 2,
-            (false, true) => 0,
-            (false, false) => 1,
-        };
-        nodes.sort_by_cached_key(rank);
+        // Who gives trouble is asked last. Not who may take its place first: all clients at once would ask that one node.
+        nodes.sort_by_key(|node| *node == troubled);
     }
     let mut rest = nodes.as_slice();
     let mut count = ASKED;

@@ -49,10 +49,36 @@ struct Rest {
     until: Instant,
     /// What the last dial ended with; `None` if it was made and lost soon.
     error: Option<ConnectError>,
+    /// Somebody finds out for all others.
+    is_tried: bool,
 }
 
 /// The right to dial.
-pub(super) type Turn<'a> = SemaphorePermit<'a>;
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    dials: &'a Dials,
+    node: &'a NodeAddr,
+    /// Finds out for others whether the node is there again.
+    tries: bool,
+    counted: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
+    /// Does not count any more as one of those at once.
+    pub(super) fn let_others_go(&mut self) {
+        self.counted = None;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.tries
+            && let Some(rest) = self.dials.rests().get_mut(self.node)
+        {
+            rest.is_tried = false;
+        }
+    }
+}
 
 impl Default for Dials {
     fn default() -> Self {
@@ -66,27 +92,39 @@ impl Dials {
         self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the node may be dialled. The error, without a dial, is that of the last one while a node rests that could
-    /// not be reached.
-    pub(super) async fn turn(&self, node: &NodeAddr) -> Result<Option<Turn<'_>>, ConnectError> {
+    /// Waits until the node may be dialled. A node that could not be reached is dialled by one caller at a time, and not
+    /// before it has rested; all others get the error of the last dial without one.
+    pub(super) async fn turn<'a>(&'a self, node: &'a NodeAddr) -> Result<Turn<'a>, ConnectError> {
         loop {
-            let until = match self.rests().get(node) {
-                Some(Rest { until, .. }) if *until <= Instant::now() => None,
-                Some(Rest { error: Some(error), .. }) => return Err(error.clone()),
-                Some(Rest { until, error: None, .. }) => Some(*until),
-                None => None,
+            let (tries, until) = match self.rests().get_mut(node) {
+                None => (false, None),
+                Some(Rest { error: Some(error), until, is_tried, .. }) => {
+                    if *is_tried || *until > Instant::now() {
+                        return Err(error.clone());
+                    }
+                    *is_tried = true;
+                    (true, None)
+                }
+                Some(Rest { error: None, until, .. }) => (false, Some(*until)),
             };
-            match until {
-                Some(until) => sleep_until(until).await,
-                // An error would mean that it was closed, which nobody does.
-                None => return Ok(self.at_once.acquire().await.ok()),
+            if let Some(until) = until.filter(|until| *until > Instant::now()) {
+                sleep_until(until).await;
+                continue;
             }
+            let mut turn = Turn { dials: self, node, tries, counted: None };
+            // An error would mean that it was closed, which nobody does.
+            turn.counted = self.at_once.acquire().await.ok();
+            return Ok(turn);
         }
     }
 
-    /// When the node may be dialled again, if it rests.
+    /// When it is worth the while to ask for a turn again, if the node rests.
     pub(super) fn rests_until(&self, node: &NodeAddr) -> Option<Instant> {
-        self.rests().get(node).map(|rest| rest.until)
+        let rests = self.rests();
+        let rest = rests.get(node)?;
+        // Nobody can say when who finds out will know.
+        let least = if rest.is_tried { Instant::now() + LEAST_BACKOFF } else { rest.until };
+        Some(rest.until.max(least))
     }
 
     /// A dial that was begun then has failed.
@@ -116,8 +154,13 @@ impl Dials {
         let now = Instant::now();
         let mut rests = self.rests();
         rests.retain(|_, rest| rest.until + REMEMBERED > now);
-        let rest =
-            rests.entry(node.clone()).or_insert(Rest { failures: 0, noted: begun, until: now, error: None });
+        let rest = rests.entry(node.clone()).or_insert(Rest {
+            failures: 0,
+            noted: begun,
+            until: now,
+            error: None,
+            is_tried: false,
+        });
         if rest.failures > 0 && begun < rest.noted {
             return;
         }
@@ -127,7 +170,13 @@ impl Dials {
             (None, 0) => Duration::ZERO,
             (Some(_), _) | (None, 1..) => LEAST_BACKOFF + longest.mul_f64(fastrand::f64()),
         };
-        *rest = Rest { failures: rest.failures + 1, noted: now, until: now + pause, error };
+        *rest = Rest {
+            failures: rest.failures + 1,
+            noted: now,
+            until: now + pause,
+            error,
+            is_tried: rest.is_tried,
+        };
     }
 }
 
@@ -152,10 +201,10 @@ mod tests {
         while begun.elapsed() < LAST_BACKOFF * 60 {
             // Any number of callers: one dial, and all others are told what it has found.
             for _ in 0..10 {
-                if let Some(Ok(turn)) = dials.turn(&node(1)).now_or_never() {
+                let node = node(1);
+                if let Some(Ok(_turn)) = dials.turn(&node).now_or_never() {
                     dialled += 1;
-                    dials.failed(&node(1), Instant::now(), &ConnectError::Closed);
-                    drop(turn);
+                    dials.failed(&node, Instant::now(), &ConnectError::Closed);
                 }
             }
             advance(LEAST_BACKOFF / 5).await;
@@ -163,6 +212,22 @@ mod tests {
         // Two a second on average once the pauses are long, and some more in the beginning.
         assert!((60..240).contains(&dialled), "{dialled} in a minute");
         assert!(dials.turn(&node(2)).now_or_never().is_some_and(|turn| turn.is_ok()), "another is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_caller_finds_out_for_all_whether_the_node_is_there_again() {
+        let dials = Dials::default();
+        let node = node(1);
+        dials.failed(&node, Instant::now(), &ConnectError::Closed);
+        advance(LAST_BACKOFF).await;
+        let turn = dials.turn(&node).await.unwrap();
+        assert!(dials.turn(&node).await.is_err(), "it is being found out");
+        drop(turn);
+        let turn = dials.turn(&node).await.unwrap();
+        dials.succeeded(&node);
+        drop(turn);
+        let several = [dials.turn(&node).await, dials.turn(&node).await];
+        assert!(several.iter().all(Result::is_ok));
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,9 +259,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn so_many_are_dialled_at_once_and_the_next_when_one_is_done() {
         let dials = Dials::default();
+        let nodes: Vec<NodeAddr> = (0..AT_ONCE).map(|port| node(u16::try_from(port).unwrap())).collect();
         let mut turns = Vec::new();
-        for port in 0..AT_ONCE {
-            turns.push(dials.turn(&node(u16::try_from(port).unwrap())).await.unwrap());
+        for node in &nodes {
+            turns.push(dials.turn(node).await.unwrap());
         }
         assert!(dials.turn(&node(7000)).now_or_never().is_none());
         turns.pop();

@@ -84,7 +84,7 @@ pub(super) async fn open(
     context: &LinkContext,
     purpose: Purpose,
 ) -> Result<Connection, ConnectError> {
-    let turn = context.dials.turn(node).await?;
+    let mut turn = context.dials.turn(node).await?;
     let begun = Instant::now();
     let limit = context.config.connect_timeout;
     let connecting = async {
@@ -96,7 +96,7 @@ pub(super) async fn open(
     let result = match timeout(COUNTS_FOR, &mut connecting).await {
         Ok(result) => result,
         Err(_hangs) => {
-            drop(turn);
+            turn.let_others_go();
             connecting.await
         }
     };

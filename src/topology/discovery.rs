@@ -673,7 +673,7 @@ mod tests {
         let replies = TopologyReplies { nodes, ..replies(ONE_RANGE, NO_SHARDS) };
         assert_eq!(read(&replies, &asked()).unwrap().epoch(), 7);
         for nodes in [info("OK"), info("a1 h:1@2 master - 0 5"), info(""), Value::Nil, Value::Int(1)] {
-            let replies = TopologyReplies { nodes, ..replies };
+            let replies = TopologyReplies { nodes, ..self::replies(ONE_RANGE, NO_SHARDS) };
             assert_eq!(read(&replies, &asked()).unwrap().epoch(), 6, "the current one");
         }
     }

@@ -183,11 +183,14 @@ impl SlotMap {
         self.is_doubted = true;
     }
 
-    /// Whether this is another cluster than `known`: no node of one is in the other. The address of a node that is gone may
-    /// have been given to one of them.
+    /// Whether this is another cluster than `known`: no node of one is in the other, by id, or by address if a redirect has
+    /// named it. The address of a node that is gone may have been given to one of them.
     pub(crate) fn is_of_another_cluster(&self, known: &Self) -> bool {
-        let mut ids = known.nodes().iter().filter_map(|node| node.id.as_deref()).peekable();
-        ids.peek().is_some() && ids.all(|id| self.index_of_id(id).is_none())
+        let is_here = |node: &Node| match &node.id {
+            Some(id) => self.index_of_id(id).is_some(),
+            None => self.index_of(&node.addr).is_some(),
+        };
+        known.nodes().iter().any(|node| node.id.is_some()) && !known.nodes().iter().any(is_here)
     }
 
     /// How many slots have an owner; [`Slot::COUNT`] in a whole cluster.

@@ -13,6 +13,7 @@ mod cancellation;
 mod cluster_behaviour;
 mod dead_peers;
 mod deadlines;
+mod dials;
 mod durable;
 mod failover;
 mod fan_out;
@@ -32,6 +33,7 @@ mod schedules;
 mod sessions;
 mod storm;
 mod support;
+mod truth;
 mod watch_sessions;
 
 use keyslot::testkit::sim::SimCluster;
