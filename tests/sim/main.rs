@@ -14,6 +14,7 @@ mod cluster_behaviour;
 mod dead_peers;
 mod deadlines;
 mod dials;
+mod dropped_anywhere;
 mod durable;
 mod failover;
 mod fan_out;
