@@ -188,7 +188,7 @@ impl Stage {
             outage: serves - at,
             late: recovered - serves,
             before: untouched(before, at),
-            during: untouched(at, recovered),
+            during: untouched(at, Instant::now()),
             wrong: books.iter().filter(|call| call.told.is_some() && !call.may_fail).cloned().collect(),
             maybe_executed: books.iter().filter(|call| call.told == Some(Outcome::MaybeExecuted)).count(),
             not_executed: books

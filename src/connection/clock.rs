@@ -72,6 +72,11 @@ impl Clock {
         }
     }
 
+    /// Whether nothing was received for so long, at the last ring, although something was under way.
+    pub(super) fn is_silent_for(&self, now: Instant, time: Duration) -> bool {
+        self.silent_since.is_some_and(|since| now.duration_since(since) >= time)
+    }
+
     fn set(&mut self, set_for: SetFor, at: Instant) {
         self.heard = false;
         self.set_for = set_for;

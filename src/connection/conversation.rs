@@ -32,6 +32,10 @@ use crate::protocol::value::Value;
 /// How much room a read has at least, unless a large string is read to its end.
 const READ: usize = 16 << 10;
 
+/// How often a node that is silent for too long gives reason to look at the topology: whoever waits for it shall not wait for
+/// long once it has a successor.
+const DOUBT: Duration = Duration::from_millis(50);
+
 /// Parts that one system call writes.
 const SLICES: usize = 32;
 
@@ -308,7 +312,8 @@ impl<'a> Conversation<'a> {
         }
         let now = Instant::now();
         // Commands that come later have their full time from now on, so this is early enough for them as well.
-        let look = now + (config.silence / 2).min(config.command_timeout);
+        let usual = (config.silence / 2).min(config.command_timeout);
+        let look = now + if clock.is_silent_for(now, config.silence) { usual.min(DOUBT) } else { usual };
         let queued = self.shared.lock().outgoing.first_deadline();
         let under_way = [first_deadline(&self.in_flight), self.writing.first_deadline()];
         let first = under_way.into_iter().chain([queued]).flatten().min();
