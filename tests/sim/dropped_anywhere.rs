@@ -177,8 +177,8 @@ async fn a_client_that_is_dropped_in_the_middle_of_everything_ends_every_task() 
             primaries(&cluster).iter().flat_map(|node| keys_of(&cluster, node, "k", 2)).collect();
         let mut rng = Rng::with_seed(seed);
         for round in 0..10 {
-            let future = request(&client, &mut rng, &format!("n{round}"), &keys);
-            drop(timeout(MS, at_most(3, future)).await);
+            let mine = format!("n{round}");
+            drop(timeout(MS, at_most(3, request(&client, &mut rng, &mine, &keys))).await);
         }
         drop(client);
         sleep(SECOND).await;
