@@ -84,6 +84,8 @@ async fn whatever_is_dropped_and_wherever_nobody_else_is_harmed() {
     for seed in 0..20 {
         let cluster = SimCluster::builder().replicas(1).seed(seed).start_in_memory().unwrap();
         let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        // Until the cluster of the round before has ended.
+        sleep(MS).await;
         let before = tasks();
         let client = builder(&cluster).byte_budget(4000, 9000).connect().await.unwrap();
         let nodes = primaries(&cluster);
@@ -171,6 +173,8 @@ async fn a_client_that_is_dropped_in_the_middle_of_everything_ends_every_task() 
     for seed in 0..20 {
         let cluster = SimCluster::builder().seed(seed).start_in_memory().unwrap();
         let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        // Until the cluster of the round before has ended.
+        sleep(MS).await;
         let before = tasks();
         let client = connect(&cluster).await;
         let keys: Vec<String> =
