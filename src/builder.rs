@@ -56,7 +56,7 @@ impl ClientBuilder {
     /// `redis://[user:password@]host[:port][,host[:port]...][?option=value&...]`.
     ///
     /// Options: `client_name`, `command_timeout`, `connect_timeout`, `refresh_interval` (`250ms`, `2s`),
-    /// `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`). Resets what was set before.
+    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`). Resets what was set before.
     pub fn url(mut self, url: &str) -> Self {
         match url::parse(url) {
             Ok(config) => self.config = config,
@@ -122,6 +122,21 @@ impl ClientBuilder {
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout;
         self.nonzero("connect_timeout", timeout)
+    }
+
+    /// A shared connection on which nothing is under way and nothing was received for so long is asked for a sign of life
+    /// (`PING`): a node that died without a word is noticed, and the topology looked at, a second after that. The
+    /// connection is given up if nothing comes for as long again. Zero: never asked. Default: 5 seconds.
+    ///
+    /// On a connection that callers wait on, silence alone is no proof: a server that runs a long script or a large command
+    /// lives and answers nobody. After a second of it the topology is looked at, and commands go to the successor if there
+    /// is one. The connection is given up when not a byte has come for the whole command time-out. An exclusive connection
+    /// (blocking commands, sessions) that was not used for this long is asked before it is used again. Below all that, the
+    /// system ends a connection whose peer's system is gone: after 25 to 30 seconds on Linux (TCP keep-alive,
+    /// `TCP_USER_TIMEOUT`).
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.config.keep_alive = (!interval.is_zero()).then_some(interval.min(LONGEST));
+        self
     }
 
     /// How often the topology is checked when nothing gives reason to. Default: 30 seconds.

@@ -76,6 +76,9 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     /// A link that waits for a reply this long without receiving a byte makes the client look for a failover.
     pub(crate) silence: Duration,
+    /// A link on which nothing is under way and nothing was received for so long is asked whether its peer is there, and
+    /// given up if nothing comes for as long again. `None`: never.
+    pub(crate) keep_alive: Option<Duration>,
     /// How often the topology is checked without a cause.
     pub(crate) refresh_interval: Duration,
     pub(crate) max_redirects: u32,
@@ -104,6 +107,7 @@ impl Default for Config {
             command_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
             silence: Duration::from_secs(1),
+            keep_alive: Some(Duration::from_secs(5)),
             refresh_interval: Duration::from_secs(30),
             max_redirects: 8,
             links_per_node: 1,

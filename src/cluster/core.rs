@@ -16,6 +16,7 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::config::read_from::ReadFrom;
 use crate::connection::budget::Bound;
+use crate::connection::dials::Dials;
 use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::pool::NodePool;
 use crate::error::{Redirect, RedirectKind};
@@ -38,7 +39,7 @@ const DEMOTED_GRACE: Duration = Duration::from_millis(250);
 /// because it failed must not be believed for long.
 const LEFT_GRACE: Duration = Duration::from_secs(1);
 
-/// Views of a lower epoch that are disregarded, one after the other, before one is believed.
+/// Views of a lower epoch, or of another cluster, that are disregarded, one after the other, before one is believed.
 const OLDER_VIEWS: u32 = 5;
 
 /// The shared heart of a client. Readers load a snapshot; writers go one at a time through `topology`.
@@ -91,6 +92,8 @@ pub(crate) struct RefreshSignal {
     causes: NextCauses,
     /// The number of the last refresh whose view was taken over.
     taken_over: watch::Sender<u64>,
+    /// The node that gave trouble last, since the last refresh.
+    troubled: Mutex<Option<NodeAddr>>,
 }
 
 impl RefreshSignal {
@@ -119,6 +122,11 @@ impl RefreshSignal {
         self.taken_over.send_replace(self.begun.load(Ordering::Acquire));
     }
 
+    /// The node that gave trouble last, if one did since this was last asked.
+    pub(super) fn take_troubled(&self) -> Option<NodeAddr> {
+        self.troubled.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Resolves when the routes say what the cluster said after the first poll.
     pub(crate) async fn refreshed(&self) {
         let before = self.begun.load(Ordering::Acquire);
@@ -136,7 +144,8 @@ impl RefreshSignal {
 }
 
 impl LinkObserver for RefreshSignal {
-    fn troubled(&self, _: &NodeAddr) {
+    fn troubled(&self, node: &NodeAddr) {
+        *self.troubled.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
         self.request(RefreshCause::Connection);
     }
 }
@@ -152,6 +161,7 @@ impl Core {
             connector,
             observer: Arc::clone(&signal) as Arc<dyn LinkObserver>,
             counters: Arc::clone(&counters),
+            dials: Dials::default(),
         });
         Self {
             client_bound: Bound::new(config.client_budget),
@@ -238,14 +248,16 @@ impl Core {
     }
 
     /// Takes a view of the cluster over, unless it is older than what is known. A cluster that was reset begins with
-    /// low epochs again: when no node knows better for long enough, the lower view is the truth.
+    /// low epochs again, and one that was made anew has other nodes: when no node knows better for long enough, such a view is
+    /// the truth.
     pub(crate) fn install(&self, view: SlotMap) {
         let mut topology = self.topology();
         if self.has_ended() {
             return;
         }
         let current = Arc::clone(self.routes().map());
-        if view.epoch() < current.epoch() && topology.older_views < OLDER_VIEWS {
+        let is_doubtful = view.epoch() < current.epoch() || view.is_of_another_cluster(&current);
+        if is_doubtful && topology.older_views < OLDER_VIEWS {
             topology.older_views += 1;
             return;
         }

@@ -8,6 +8,7 @@ use crate::cluster::routes::Routes;
 use crate::command::Command;
 use crate::connection::pool::NodePool;
 use crate::connection::unit::{Check, Piece};
+use crate::error::ErrorKind;
 use crate::node::NodeAddr;
 use crate::routing::plan::Place;
 use crate::stats::refresh_cause::RefreshCause;
@@ -212,6 +213,15 @@ pub(super) fn group<'a>(
         if job.is_retry() {
             let node = found.and_then(|(pool, _)| pools.get(pool)).map(|pool| pool.node());
             core.counters.retried(node, job.why_again());
+        }
+        if job.is_one_of_all()
+            && let Place::Node(addr) = job.place()
+            && routes.map().has_failed(addr)
+        {
+            // It would be waited for until the deadline, and the others are of no use without it.
+            job.end(ErrorKind::Unavailable, "the cluster holds this node for failed (CLUSTER NODES)");
+            core.signal.request(RefreshCause::Connection);
+            continue;
         }
         let Some((pool, lane)) = found else {
             job.has_no_owner();

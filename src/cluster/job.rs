@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::unit::{Failure, Unit};
+use crate::command::Target;
 use crate::command::cut::Part;
 use crate::config::Config;
 use crate::config::read_from::ReadFrom;
@@ -482,6 +483,14 @@ impl<'a> Job<'a> {
 
     pub(crate) fn blocks(&self) -> bool {
         self.unit.blocks()
+    }
+
+    /// Whether it goes to its node because it goes to all of them, and not because the caller has named this one.
+    pub(crate) fn is_one_of_all(&self) -> bool {
+        match &self.unit {
+            Unit::Command(command) => !matches!(command.target(), Some(Target::Node(_))),
+            Unit::Part(_) | Unit::Transaction { .. } => false,
+        }
     }
 
     #[inline]

@@ -32,9 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SECOND_OPINION: Duration = Duration::from_millis(20);
 
 /// Between two refreshes, doubled while they bring no change, so that a node that stays dead is not a reason to ask
-/// the others without end.
+/// the others without end. The last half of each is chance. A successor is found within the last one, and a round trip.
 const FIRST_GAP: Duration = Duration::from_millis(25);
-const LAST_GAP: Duration = Duration::from_millis(250);
+const LAST_GAP: Duration = Duration::from_millis(200);
+
+/// After so many in a row that brought nothing, more than a minute, nobody is about to take over: from then on less often.
+const FRUITLESS: u32 = 600;
+const LONG_GAP: Duration = Duration::from_secs(1);
+
+/// After each change one more look is taken, although nobody asks: the first news of a failover or a move are seldom the
+/// last, and who lost its slots is still on its way to its new role.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// A refresh begins within this time after its request, so that those of the same moment are one.
 const SPREAD: Duration = Duration::from_millis(5);
@@ -91,11 +99,13 @@ impl NoView {
 /// Refreshes on request and now and then without one; ends with the handle of its task.
 pub(super) async fn keep_fresh(core: Arc<Core>) {
     let mut gap = FIRST_GAP;
+    let mut fruitless = 0;
     let mut last = Instant::now();
+    let mut interval = core.config.refresh_interval;
     loop {
-        let was_requested = wait_for_a_reason(&core, last + core.config.refresh_interval).await;
-        if last.elapsed() > LAST_GAP * 4 {
-            gap = FIRST_GAP;
+        let was_requested = wait_for_a_reason(&core, last + interval).await;
+        if last.elapsed() > LONG_GAP * 2 {
+            (gap, fruitless) = (FIRST_GAP, 0);
         }
         // At random, so that many clients which see the same failure do not ask at the same moment.
         let spread = SPREAD.mul_f64(fastrand::f64());
@@ -111,7 +121,13 @@ pub(super) async fn keep_fresh(core: Arc<Core>) {
         }
         last = Instant::now();
         let changed = !Arc::ptr_eq(&before, core.routes().map());
-        gap = if changed || !was_requested { FIRST_GAP } else { (gap * 2).min(LAST_GAP) };
+        (gap, fruitless) = match changed || !was_requested {
+            true => (FIRST_GAP, 0),
+            false if fruitless >= FRUITLESS => (LONG_GAP, fruitless),
+            false => ((gap * 2).min(LAST_GAP), fruitless + 1),
+        };
+        let usual = core.config.refresh_interval;
+        interval = if changed { SETTLING.min(usual) } else { usual };
     }
 }
 
@@ -130,27 +146,39 @@ async fn wait_for_a_reason(core: &Core, due: Instant) -> bool {
     }
 }
 
-/// The view to believe of some nodes of the map; of the seeds if none of the map's nodes answers.
+/// The view to believe of some nodes of the map; of the seeds if those do not answer.
 async fn best_view(core: &Core) -> Option<SlotMap> {
-    let mut nodes: Vec<NodeAddr> = core
-        .routes()
-        .map()
-        .nodes()
-        .iter()
-        .filter(|node| node.health != Health::Failed)
-        .map(|node| node.addr.clone())
-        .collect();
+    let map = Arc::clone(core.routes().map());
+    let healthy = map.nodes().iter().filter(|node| node.health != Health::Failed);
+    let mut nodes: Vec<NodeAddr> = healthy.map(|node| node.addr.clone()).collect();
     fastrand::shuffle(&mut nodes);
-    for group in nodes.chunks(ASKED) {
-        if let Some(view) = opinions(core, group).await {
+    if let Some(troubled) = core.signal.take_troubled() {
+        // Who gives trouble is asked last. Not who may take its place first: all clients at once would ask that one node.
+        nodes.sort_by_key(|node| *node == troubled);
+    }
+    let mut rest = nodes.as_slice();
+    let mut count = ASKED;
+    let mut seeds = core.config.seeds.as_slice();
+    loop {
+        let (group, later) = rest.split_at(count.min(rest.len()));
+        rest = later;
+        if let Some(view) = opinions(core, &map, group).await {
             return Some(view);
         }
+        // Nobody is there: more are asked at once each time, and the seeds too. The whole cluster may have moved to other
+        // addresses behind their names.
+        let asked = std::mem::take(&mut seeds);
+        if let Some(view) = opinions(core, &map, asked).await {
+            return Some(view);
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        count *= 2;
     }
-    // All nodes are gone: the cluster may have moved to other addresses behind the seeds' names.
-    opinions(core, &core.config.seeds).await
 }
 
-async fn opinions(core: &Core, nodes: &[NodeAddr]) -> Option<SlotMap> {
+async fn opinions(core: &Core, known: &SlotMap, nodes: &[NodeAddr]) -> Option<SlotMap> {
     let mut asked: FuturesUnordered<_> = nodes.iter().map(|node| ask(core, node, PATIENCE)).collect();
     let mut views = Vec::new();
     while views.is_empty() {
@@ -163,14 +191,17 @@ async fn opinions(core: &Core, nodes: &[NodeAddr]) -> Option<SlotMap> {
     };
     // Who has not answered by then is not waited for.
     drop(timeout(SECOND_OPINION, collect).await);
+    // An address that belongs to another cluster by now does not take all others with it.
+    if !views.iter().all(|view| view.is_of_another_cluster(known)) {
+        views.retain(|view| !view.is_of_another_cluster(known));
+    }
     note_disagreement(core, &views);
     choose(views)
 }
 
 /// Asks one node over its shared link.
 async fn ask(core: &Core, node: &NodeAddr, patience: Duration) -> Result<SlotMap, NoView> {
-    let commands =
-        [Command::new("CLUSTER SLOTS"), Command::new("CLUSTER SHARDS"), Command::new("CLUSTER INFO")];
+    let commands = ["CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER INFO", "CLUSTER NODES"].map(Command::new);
     let pool = core.pool_at(node);
     let asking = async {
         let retired = || NoView::Loss(LossCause::Retired);
@@ -185,8 +216,8 @@ async fn ask(core: &Core, node: &NodeAddr, patience: Duration) -> Result<SlotMap
         if let Some(loss) = reply.loss {
             return Err(NoView::Loss(loss.cause));
         }
-        let [slots, shards, info]: [Value; 3] = reply.values.try_into().map_err(|_| retired())?;
-        read(&TopologyReplies { slots, shards, info }, node).map_err(NoView::Reply)
+        let [slots, shards, info, nodes]: [Value; 4] = reply.values.try_into().map_err(|_| retired())?;
+        read(&TopologyReplies { slots, shards, info, nodes }, node).map_err(NoView::Reply)
     };
     timeout(patience, asking).await.unwrap_or(Err(NoView::Silent))
 }

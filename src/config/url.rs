@@ -119,6 +119,8 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Error> {
         "client_name" => config.client_name = Some(client_name(value)?),
         "command_timeout" => config.command_timeout = duration(name, value)?,
         "connect_timeout" => config.connect_timeout = duration(name, value)?,
+        "keep_alive" if value == "off" => config.keep_alive = None,
+        "keep_alive" => config.keep_alive = Some(duration(name, value)?),
         "refresh_interval" => config.refresh_interval = duration(name, value)?,
         "max_redirects" => config.max_redirects = number(name, value)?,
         "links_per_node" => {
@@ -146,7 +148,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Error> {
         other => {
             return Err(Error::config(format!(
                 "unknown option \"{other}\" in the URL; known are client_name, command_timeout, \
-                 connect_timeout, refresh_interval, max_redirects, links_per_node, protocol and read_from"
+                 connect_timeout, keep_alive, refresh_interval, max_redirects, links_per_node, protocol and read_from"
             )));
         }
     }

@@ -16,20 +16,26 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::config::read_from::ReadFrom;
-use crate::connection::handshake::{Connection, Purpose};
+use crate::connection::clock::Clock;
+use crate::connection::handshake::Connection;
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::LossCause;
 use crate::connection::observed::Trip;
 use crate::connection::outgoing::{Answered, Entry, Outgoing, expire, first_deadline};
 use crate::connection::queue::LinkShared;
+use crate::connection::unit::Check;
 use crate::connection::waiters::Answers;
 use crate::protocol::value::Value;
 
 /// How much room a read has at least, unless a large string is read to its end.
 const READ: usize = 16 << 10;
+
+/// How often a node that is silent for too long gives reason to look at the topology: whoever waits for it shall not wait for
+/// long once it has a successor.
+const DOUBT: Duration = Duration::from_millis(50);
 
 /// Parts that one system call writes.
 const SLICES: usize = 32;
@@ -58,21 +64,6 @@ pub(super) struct Conversation<'a> {
     trip: Trip,
     /// What is told to the callers that are left at the end; the task may be stopped at any time.
     cause: LossCause,
-}
-
-/// Looks after deadlines and silence. It is set only while something is under way, and its time is not moved by
-/// each command: one timer a link, and nothing to pay for a command that is answered in time.
-pub(super) struct Clock {
-    timer: Pin<Box<Sleep>>,
-    is_set: bool,
-    /// A byte was received since the last look.
-    heard: bool,
-    /// Since when nothing was received although something was under way.
-    silent_since: Option<Instant>,
-    /// Waits for a silent node as long as a command has time. Another node can answer a read from a replica.
-    is_patient: bool,
-    /// When the oldest bytes left that were not answered yet, if that is measured.
-    sent: Option<Instant>,
 }
 
 impl<'a> Conversation<'a> {
@@ -194,7 +185,7 @@ impl<'a> Conversation<'a> {
                 match entry.answer(value, &mut self.answers) {
                     Answered::InPart => {}
                     Answered::Wholly if is_written => {
-                        *freed += entry.length();
+                        *freed += entry.room();
                         self.in_flight.pop_front();
                     }
                     Answered::Wholly | Answered::OutOfStep => return Err(LossCause::Unexpected),
@@ -306,7 +297,7 @@ impl<'a> Conversation<'a> {
         loop {
             self.set_the_clock();
             let Some(clock) = &mut self.clock else { return Ok(()) };
-            let has_rung = clock.is_set && clock.timer.as_mut().poll(cx).is_ready();
+            let has_rung = clock.has_rung(cx);
             let is_wanted = std::mem::take(&mut self.clock_wanted);
             if !has_rung && !is_wanted {
                 return Ok(());
@@ -315,27 +306,26 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Sets the timer if something is under way and it is not set.
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.writing.is_empty()
+    }
+
+    /// Sets the timer to when it is needed next, unless it is.
     fn set_the_clock(&mut self) {
-        let Some(clock) = &mut self.clock else { return };
-        if clock.is_set {
-            return;
-        }
-        if self.in_flight.is_empty() && self.writing.is_empty() {
-            clock.silent_since = None;
-            return;
-        }
+        let is_idle = self.is_idle();
+        let Some(clock) = self.clock.as_mut().filter(|clock| !clock.is_set(is_idle)) else { return };
         let config = &self.context.config;
+        if is_idle {
+            return clock.set_for_a_sign_of_life(config.keep_alive);
+        }
         let now = Instant::now();
         // Commands that come later have their full time from now on, so this is early enough for them as well.
-        let look = now + (config.silence / 2).min(config.command_timeout);
+        let usual = (config.silence / 2).min(config.command_timeout);
+        let look = now + if clock.is_silent_for(now, config.silence) { usual.min(DOUBT) } else { usual };
         let queued = self.shared.lock().outgoing.first_deadline();
         let under_way = [first_deadline(&self.in_flight), self.writing.first_deadline()];
         let first = under_way.into_iter().chain([queued]).flatten().min();
-        clock.silent_since.get_or_insert(now);
-        clock.heard = false;
-        clock.timer.as_mut().reset(first.map_or(look, |first| first.min(look)));
-        clock.is_set = true;
+        clock.set_for_work(now, first.map_or(look, |first| first.min(look)));
     }
 
     /// Fails what is overdue, and judges the silence.
@@ -353,24 +343,28 @@ impl<'a> Conversation<'a> {
                 *freed += queue.cut_abandoned();
             }
         }
+        let is_idle = self.is_idle();
         let Some(clock) = self.clock.as_mut().filter(|_| has_rung) else { return Ok(()) };
-        clock.is_set = false;
-        let is_idle = self.in_flight.is_empty() && self.writing.is_empty();
-        if clock.heard || is_idle {
-            clock.silent_since = None;
-        }
-        if is_idle {
-            self.give_buffers_back();
-            return Ok(());
-        }
-        let silent_for = clock.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        let silence = clock.stop(now, is_idle);
         let config = &self.context.config;
-        if silent_for < config.silence {
+        if is_idle {
+            match silence {
+                // Nothing was under way for the whole time, and nothing came: is the peer still there?
+                Some(_) => {
+                    let limit = config.keep_alive.and_then(|limit| now.checked_add(limit));
+                    self.writing.push_question(Check::new(), limit);
+                }
+                None => self.give_buffers_back(),
+            }
             return Ok(());
         }
+        let Some(silent_for) = silence.filter(|silence| *silence >= config.silence) else { return Ok(()) };
+        // Nobody loses anything by the end of a link that waits for its own question alone.
+        let is_only_asked = self.writing.is_empty() && self.in_flight.iter().all(Entry::is_question);
+        let patience = if is_only_asked { Duration::ZERO } else { config.command_timeout };
         // Not a byte came in the full time of a command, whatever time the first in line was given: nothing will come,
         // and what is behind it waits for nothing.
-        if silent_for >= config.command_timeout && self.in_flight.front().is_some_and(Entry::has_failed) {
+        if silent_for >= patience && self.in_flight.front().is_some_and(Entry::has_failed) {
             return Err(LossCause::Overdue);
         }
         if !clock.is_patient {
@@ -400,9 +394,9 @@ impl Drop for Conversation<'_> {
     fn drop(&mut self) {
         let mut freed = self.writing.fail_all(&self.cause, &mut self.answers);
         for mut entry in std::mem::take(&mut self.in_flight) {
+            freed += entry.room();
             let length = entry.length();
             entry.fail(self.cause.clone(), length, &mut self.answers);
-            freed += length;
         }
         self.shared.lock().unanswered = 0;
         self.shared.deliver(&mut self.answers);
@@ -413,17 +407,4 @@ impl Drop for Conversation<'_> {
 /// A `+QUEUED`, which only a transaction is answered with.
 fn is_queued(value: &Value) -> bool {
     matches!(value, Value::Simple(text) if text == "QUEUED")
-}
-
-impl Clock {
-    pub(super) fn new(purpose: Purpose) -> Self {
-        Self {
-            timer: Box::pin(sleep_until(Instant::now())),
-            is_set: false,
-            heard: false,
-            silent_since: None,
-            is_patient: purpose == Purpose::Commands,
-            sent: None,
-        }
-    }
 }

@@ -157,6 +157,17 @@ impl Link {
         Ok(pushed)
     }
 
+    /// Asks the peer for a sign of life; true if it gives one. Resolves late or never if it is gone.
+    pub(crate) async fn is_alive(&self) -> bool {
+        let ping = Command::new("PING");
+        let length = ping.body().wire_length();
+        self.budget().take(length).await;
+        match self.send_unit(std::iter::once(Piece::Command(&ping)), length, None) {
+            Ok(pending) => pending.await.loss.is_none(),
+            Err(Refusal(_)) => false,
+        }
+    }
+
     /// Takes no further command; those that were taken are still answered.
     pub(crate) fn refuse_new(&self) {
         self.shared.lock().state = QueueState::Closed;

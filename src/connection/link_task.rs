@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::connection::conversation::{Clock, Conversation};
+use crate::connection::clock::Clock;
+use crate::connection::conversation::Conversation;
+use crate::connection::dials::COUNTS_FOR;
 use crate::connection::handshake::{Connection, Purpose, greet};
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
@@ -18,27 +20,22 @@ use crate::connection::queue::{LinkShared, QueueState};
 use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
 
-/// Between the attempts to reach a node: doubled from the first to the last, then shortened at random so that a
-/// thousand clients do not come back at once.
-const FIRST_BACKOFF: Duration = Duration::from_millis(20);
-const LAST_BACKOFF: Duration = Duration::from_secs(1);
-
 /// Connects whenever there is something to send, for as long as the handle lives.
 pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, purpose: Purpose) {
     let _closing = Closing(&shared);
-    let mut failures = 0;
     let mut was_connected = false;
     loop {
         until_wanted(&shared).await;
         match open_while_queue_expires(&shared, &context, purpose).await {
             Ok(connection) => {
-                failures = 0;
                 if std::mem::replace(&mut was_connected, true) {
                     context.counters.reconnected(&shared.node);
                 }
+                let made = Instant::now();
                 // What was not written stays queued and leaves with the next connection.
                 let cause =
                     Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run().await;
+                context.dials.ended(&shared.node, made);
                 context.counters.disconnected(&shared.node, class_of_loss(&cause));
                 context.observer.troubled(&shared.node);
             }
@@ -56,8 +53,9 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
                 shared.budget.give_back(freed);
                 shared.deliver(&mut answers);
                 context.observer.troubled(&shared.node);
-                sleep(backoff(failures)).await;
-                failures += 1;
+                if let Some(until) = context.dials.rests_until(&shared.node) {
+                    sleep_until(until).await;
+                }
                 let mut queue = shared.lock();
                 if matches!(queue.state, QueueState::Down(_)) {
                     queue.state = QueueState::Open;
@@ -70,7 +68,9 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
 /// Serves one connection and then refuses everything.
 pub(super) async fn serve_once(shared: Arc<LinkShared>, connection: Connection, context: Arc<LinkContext>) {
     let _closing = Closing(&shared);
+    let made = Instant::now();
     let cause = Conversation::new(&shared, &context, connection, None).run().await;
+    context.dials.ended(&shared.node, made);
     shared.close(&cause);
     context.counters.disconnected(&shared.node, class_of_loss(&cause));
 }
@@ -84,22 +84,35 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Connects and greets within the connect timeout.
+/// Connects and greets within the connect timeout, once the node may be dialled.
 pub(super) async fn open(
     node: &NodeAddr,
     context: &LinkContext,
     purpose: Purpose,
 ) -> Result<Connection, ConnectError> {
+    let mut turn = context.dials.turn(node).await?;
+    let begun = Instant::now();
     let limit = context.config.connect_timeout;
     let connecting = async {
         let stream =
             context.connector.connect(node).await.map_err(|error| ConnectError::Io(Arc::new(error)))?;
         greet(stream, &context.config, purpose).await
     };
-    let begun = Instant::now();
-    let mut connection = timeout(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(limit)));
-    note_connect(context, node, begun.elapsed(), &mut connection);
-    connection
+    let mut connecting = pin!(timeout(limit, connecting));
+    let result = match timeout(COUNTS_FOR, &mut connecting).await {
+        Ok(result) => result,
+        Err(_hangs) => {
+            turn.let_others_go();
+            connecting.await
+        }
+    };
+    let mut result = result.unwrap_or(Err(ConnectError::Timeout(limit)));
+    note_connect(context, node, begun.elapsed(), &mut result);
+    match &result {
+        Ok(_connection) => context.dials.succeeded(node),
+        Err(error) => context.dials.failed(node, begun, error),
+    }
+    result
 }
 
 /// The same, while commands that wait for the connection keep their deadlines.
@@ -141,9 +154,4 @@ async fn until_wanted(shared: &LinkShared) {
         if is_wanted { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-}
-
-fn backoff(failures: u32) -> Duration {
-    let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LAST_BACKOFF);
-    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

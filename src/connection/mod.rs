@@ -1,7 +1,9 @@
 //! Everything that touches a socket. Imports floors 0 to 2 only; knows nothing of slots or topology.
 
 pub(crate) mod budget;
+mod clock;
 mod conversation;
+pub(crate) mod dials;
 pub(crate) mod feed;
 pub(crate) mod handshake;
 pub(crate) mod link;
@@ -12,6 +14,7 @@ pub(crate) mod observed;
 mod outgoing;
 pub(crate) mod pool;
 mod queue;
+mod socket;
 pub(crate) mod transport;
 pub(crate) mod unit;
 mod waiters;

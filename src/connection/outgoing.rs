@@ -28,6 +28,8 @@ pub(super) enum ReplyTo {
         wanted: usize,
         check: Option<Check>,
     },
+    /// The link itself, which wants to know whether the peer is there.
+    Link(Check),
 }
 
 /// The replies of a unit, until all are there.
@@ -47,7 +49,7 @@ pub(super) struct Many {
 #[derive(Debug)]
 pub(super) struct Entry {
     reply_to: ReplyTo,
-    /// Bytes on the wire, which is also what it takes of the budget.
+    /// Bytes on the wire.
     length: usize,
     deadline: Option<Instant>,
 }
@@ -67,8 +69,26 @@ impl Entry {
         Self { reply_to, length, deadline }
     }
 
+    /// The link's own question for a sign of life; [`Outgoing::push_question`] writes it.
+    pub(super) fn question(check: Check, deadline: Option<Instant>) -> Self {
+        Self { reply_to: ReplyTo::Link(check), length: Check::WIRE_LENGTH, deadline }
+    }
+
     pub(super) fn length(&self) -> usize {
         self.length
+    }
+
+    /// What it takes of the budget. The link's own question takes nothing: a budget that callers have used up is no
+    /// reason not to ask, and one that drains does not wait for the answer.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        if self.is_question() { 0 } else { self.length }
+    }
+
+    /// Whether no caller has sent it.
+    #[inline]
+    pub(super) fn is_question(&self) -> bool {
+        matches!(self.reply_to, ReplyTo::Link(_))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -77,7 +97,11 @@ impl Entry {
 
     /// Whether its time was over before all its replies came.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(self.reply_to, ReplyTo::Nobody { .. })
+        match &self.reply_to {
+            ReplyTo::One(_) | ReplyTo::Many(_) => false,
+            ReplyTo::Nobody { .. } => true,
+            ReplyTo::Link(_) => self.deadline.is_none(),
+        }
     }
 
     fn is_abandoned(&self, waiters: &Waiters) -> bool {
@@ -85,6 +109,7 @@ impl Entry {
             ReplyTo::One(waiter) => waiters.is_abandoned(*waiter),
             ReplyTo::Many(many) => many.sender.is_closed(),
             ReplyTo::Nobody { .. } => true,
+            ReplyTo::Link(_) => false,
         }
     }
 
@@ -92,7 +117,7 @@ impl Entry {
     fn release(self, waiters: &mut Waiters) {
         match self.reply_to {
             ReplyTo::One(waiter) => waiters.release(waiter),
-            ReplyTo::Many(_) | ReplyTo::Nobody { .. } => {}
+            ReplyTo::Many(_) | ReplyTo::Nobody { .. } | ReplyTo::Link(_) => {}
         }
     }
 
@@ -100,7 +125,7 @@ impl Entry {
     /// did not end.
     pub(super) fn may_be_queued(&self) -> bool {
         match &self.reply_to {
-            ReplyTo::One(_) => false,
+            ReplyTo::One(_) | ReplyTo::Link(_) => false,
             ReplyTo::Many(many) => many.is_transaction,
             ReplyTo::Nobody { .. } => true,
         }
@@ -111,14 +136,14 @@ impl Entry {
     pub(super) fn wants_lists_of_one(&self) -> bool {
         match &self.reply_to {
             ReplyTo::Many(many) => many.of_one,
-            ReplyTo::One(_) | ReplyTo::Nobody { .. } => false,
+            ReplyTo::One(_) | ReplyTo::Nobody { .. } | ReplyTo::Link(_) => false,
         }
     }
 
     /// Whether only one reply is missing.
     pub(super) fn awaits_its_last(&self) -> bool {
         match &self.reply_to {
-            ReplyTo::One(_) => true,
+            ReplyTo::One(_) | ReplyTo::Link(_) => true,
             ReplyTo::Many(many) => many.got.len() + 1 == many.wanted,
             ReplyTo::Nobody { wanted, .. } => *wanted == 1,
         }
@@ -158,6 +183,8 @@ impl Entry {
                     Some(_) | None => Answered::Wholly,
                 }
             }
+            ReplyTo::Link(check) if check.is_sign_of_life(&value) => Answered::Wholly,
+            ReplyTo::Link(_) => Answered::OutOfStep,
         }
     }
 
@@ -166,6 +193,8 @@ impl Entry {
     pub(super) fn fail(&mut self, cause: LossCause, written: usize, answers: &mut Answers) {
         self.deadline = None;
         let missing = match &self.reply_to {
+            // It still waits, and nobody is to be told.
+            ReplyTo::Link(_) => return,
             ReplyTo::One(_) => 1,
             ReplyTo::Many(many) => many.wanted - many.got.len(),
             ReplyTo::Nobody { wanted, .. } => *wanted,
@@ -177,13 +206,14 @@ impl Entry {
                 let values = if many.check.is_none() { many.got } else { Vec::new() };
                 answers.push_unit(many.sender, UnitReply { values, of_one: many.of_one, loss: Some(loss) });
             }
-            ReplyTo::Nobody { .. } => {}
+            ReplyTo::Nobody { .. } | ReplyTo::Link(_) => {}
         }
     }
 
     fn take_reply_to(&mut self, missing: usize) -> ReplyTo {
         let check = match &self.reply_to {
             ReplyTo::One(_) => None,
+            ReplyTo::Link(check) => Some(*check),
             ReplyTo::Many(many) => many.check,
             ReplyTo::Nobody { check, .. } => *check,
         };
@@ -251,6 +281,12 @@ impl Outgoing {
                 self.segments.push_back((base + place, segment.clone()));
             }
         });
+    }
+
+    /// Appends the link's own question for a sign of life.
+    pub(super) fn push_question(&mut self, check: Check, deadline: Option<Instant>) {
+        check.write_ping(&mut self.bytes);
+        self.entries.push_back(Entry::question(check, deadline));
     }
 
     pub(super) fn push_entry(&mut self, entry: Entry) {
@@ -369,7 +405,7 @@ impl Outgoing {
             if keep {
                 self.entries.push_back(entry);
             } else {
-                freed += entry.length;
+                freed += entry.room();
                 entry.release(waiters);
             }
         }
@@ -398,7 +434,7 @@ impl Outgoing {
         let mut head_written = self.entry_cursor;
         let mut freed = 0;
         for mut entry in std::mem::take(&mut self.entries) {
-            freed += entry.length;
+            freed += entry.room();
             entry.fail(cause.clone(), std::mem::take(&mut head_written), answers);
         }
         self.clear();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::connection::budget::{Bound, Budget};
 use crate::connection::handshake::Purpose;
@@ -46,10 +46,18 @@ pub(crate) struct NodePool {
 #[derive(Debug)]
 pub(crate) struct ExclusiveLink(Option<Object<ExclusiveLinks>>);
 
+/// A connection of the pool.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    link: Link,
+    /// Since when it is known to be good.
+    since: Instant,
+}
+
 impl ExclusiveLink {
     /// `None` only while it is dropped.
     pub(crate) fn link(&self) -> Option<&Link> {
-        self.0.as_deref()
+        self.0.as_deref().map(|spare| &spare.link)
     }
 
     /// Closes it: the server remembers something of its caller that the next one must not meet.
@@ -62,8 +70,11 @@ impl ExclusiveLink {
 
 impl Drop for ExclusiveLink {
     fn drop(&mut self) {
-        if let Some(link) = self.0.take().filter(|link| !link.is_idle()) {
-            drop(Object::take(link));
+        let Some(mut spare) = self.0.take() else { return };
+        if spare.link.is_idle() {
+            spare.since = Instant::now();
+        } else {
+            drop(Object::take(spare));
         }
     }
 }
@@ -237,17 +248,29 @@ pub(crate) struct ExclusiveLinks {
 }
 
 impl Manager for ExclusiveLinks {
-    type Type = Link;
+    type Type = Spare;
     type Error = ConnectError;
 
-    async fn create(&self) -> Result<Link, ConnectError> {
-        Link::exclusive(self.node.clone(), self.budget.clone(), Arc::clone(&self.context)).await
+    async fn create(&self) -> Result<Spare, ConnectError> {
+        let link = Link::exclusive(self.node.clone(), self.budget.clone(), Arc::clone(&self.context)).await?;
+        Ok(Spare { link, since: Instant::now() })
     }
 
     /// A connection with a reply outstanding (its caller gave up) must never serve another caller.
-    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<ConnectError> {
-        if link.is_closed() || !link.is_idle() {
+    ///
+    /// One that was not used for long is asked first whether its peer is still there: who blocks for ever on a connection
+    /// whose other end is gone waits for ever.
+    async fn recycle(&self, spare: &mut Spare, _: &Metrics) -> RecycleResult<ConnectError> {
+        if spare.link.is_closed() || !spare.link.is_idle() {
             return Err(RecycleError::message("closed or waiting for a reply"));
+        }
+        let config = &self.context.config;
+        if config.keep_alive.is_some_and(|limit| spare.since.elapsed() >= limit) {
+            let answered = timeout(config.connect_timeout, spare.link.is_alive()).await;
+            if !answered.unwrap_or(false) {
+                return Err(RecycleError::message("its peer does not answer"));
+            }
+            spare.since = Instant::now();
         }
         Ok(())
     }
@@ -264,6 +287,7 @@ mod tests {
     use super::NodePool;
     use crate::config::Config;
     use crate::connection::budget::Bound;
+    use crate::connection::dials::Dials;
     use crate::connection::link_context::{LinkContext, LinkObserver};
     use crate::connection::loss::LossCause;
     use crate::node::NodeAddr;
@@ -291,6 +315,7 @@ mod tests {
             connector: Arc::new(Nobody),
             observer: Arc::new(Nobody),
             counters: Arc::new(Counters::default()),
+            dials: Dials::default(),
         });
         for end in [NodePool::retire, NodePool::sever] {
             let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1));

@@ -5,6 +5,7 @@ use std::io;
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
 
+use crate::connection::socket::watch_over;
 use crate::node::NodeAddr;
 use crate::transport::{Connector, Transport};
 
@@ -17,6 +18,7 @@ impl Connector for TcpConnector {
         Box::pin(async move {
             let stream = TcpStream::connect((node.host(), node.port())).await?;
             stream.set_nodelay(true)?;
+            watch_over(&stream);
             Ok(Box::new(stream) as Box<dyn Transport>)
         })
     }

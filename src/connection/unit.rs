@@ -40,6 +40,24 @@ impl Check {
         bytes.extend_from_slice(format!("*2\r\n$4\r\nECHO\r\n$16\r\n{:016x}\r\n", self.0).as_bytes());
     }
 
+    /// The same number as the argument of a `PING`: a sign of life that can be told from any other reply. As long as
+    /// the `ECHO`.
+    pub(super) fn write_ping(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(format!("*2\r\n$4\r\nPING\r\n$16\r\n{:016x}\r\n", self.0).as_bytes());
+    }
+
+    /// Whether `reply` is the answer to its `PING`. A server that lives may refuse it: it is loading, or busy with a
+    /// script, or has no disk to write to.
+    pub(super) fn is_sign_of_life(self, reply: &Value) -> bool {
+        match reply {
+            Value::Bulk(bytes) => *bytes == format!("{:016x}", self.0),
+            // As some proxies answer, who do not pass it on.
+            Value::Simple(text) => text == "PONG",
+            Value::Error(_) => true,
+            _another => false,
+        }
+    }
+
     /// Whether `reply` is the answer to it, behind `before`. It may be refused: as the command was, because the user is
     /// not allowed to, or because the server has it under another name.
     pub(super) fn is_answered_by(self, reply: &Value, before: Option<&Value>) -> bool {
@@ -123,6 +141,21 @@ mod tests {
             (bytes.len(), Piece::Check(check).wire_length()),
             (Check::WIRE_LENGTH, Check::WIRE_LENGTH)
         );
+    }
+
+    #[test]
+    fn a_sign_of_life_is_the_number_or_any_refusal_and_no_other_commands_reply() {
+        let check = Check(NonZeroU64::new(7).unwrap());
+        let mut bytes = Vec::new();
+        check.write_ping(&mut bytes);
+        assert_eq!(bytes, b"*2\r\n$4\r\nPING\r\n$16\r\n0000000000000007\r\n");
+        assert_eq!(bytes.len(), Check::WIRE_LENGTH);
+        assert!(check.is_sign_of_life(&Value::Bulk("0000000000000007".into())));
+        assert!(check.is_sign_of_life(&error("LOADING Redis is loading the dataset in memory")));
+        for other in [Value::Simple("OK".into()), Value::Simple("QUEUED".into()), Value::Int(7), Value::Nil] {
+            assert!(!check.is_sign_of_life(&other), "{other:?}");
+        }
+        assert!(!check.is_sign_of_life(&Value::Bulk("0000000000000008".into())));
     }
 
     #[test]

@@ -79,13 +79,15 @@ pub fn classify(text: &str) -> (ErrorKind, Outcome) {
     (redirect::kind_of(&error), redirect::outcome_of(&error, true))
 }
 
-/// Reads the replies of the node at `asked` to `CLUSTER SLOTS`, `CLUSTER SHARDS` and `CLUSTER INFO`.
+/// Reads the replies of the node at `asked` to `CLUSTER SLOTS`, `CLUSTER SHARDS` and `CLUSTER INFO`; it does not
+/// tell more.
 ///
 /// # Errors
 ///
 /// The text of what is wrong with them.
 pub fn read_topology([slots, shards, info]: [Value; 3], asked: &NodeAddr) -> Result<SlotMap, String> {
-    discovery::read(&TopologyReplies { slots, shards, info }, asked).map_err(|error| error.to_string())
+    let replies = TopologyReplies { slots, shards, info, nodes: Value::Nil };
+    discovery::read(&replies, asked).map_err(|error| error.to_string())
 }
 
 /// Whether two maps say the same of every node and slot.

@@ -33,14 +33,15 @@ impl Discoverer {
         Self { core: Core::new(Config::default(), Arc::new(TcpConnector)) }
     }
 
-    /// The view in what one node answers to `CLUSTER SLOTS`, `CLUSTER SHARDS` and `CLUSTER INFO`, in this order;
-    /// `None` if the bytes are no such replies.
+    /// The view in what one node answers to `CLUSTER SLOTS`, `CLUSTER SHARDS`, `CLUSTER INFO` and, if it may be asked,
+    /// `CLUSTER NODES`, in this order; `None` if the bytes are no such replies.
     #[must_use]
     pub fn view(answers: &[u8]) -> Option<SlotMap> {
         let mut buffer = BytesMut::from(answers);
         let mut decoder = Decoder::new(usize::MAX);
         let mut next = || -> Option<Value> { decoder.decode(&mut buffer).ok()? };
-        let replies = TopologyReplies { slots: next()?, shards: next()?, info: next()? };
+        let (slots, shards, info) = (next()?, next()?, next()?);
+        let replies = TopologyReplies { slots, shards, info, nodes: next().unwrap_or(Value::Nil) };
         read(&replies, &NodeAddr::new("127.0.0.1", 6379)).ok()
     }
 

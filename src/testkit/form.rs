@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::command::Command;
 use crate::config::{Config, Credentials};
 use crate::connection::budget::{Bound, Budget};
+use crate::connection::dials::Dials;
 use crate::connection::link::{Link, Refusal};
 use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::loss::{Loss, LossCause};
@@ -57,6 +58,7 @@ impl Peer {
             connector: Arc::new(TcpConnector),
             observer: Arc::new(Unobserved),
             counters: Arc::new(Counters::default()),
+            dials: Dials::default(),
         };
         let budget = Budget::new(ROOM, Bound::new(ROOM));
         let link = Link::exclusive(node.clone(), budget, Arc::new(context)).await.map_err(|error| {

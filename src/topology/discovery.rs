@@ -2,11 +2,14 @@
 //!
 //! `CLUSTER SLOTS` says who owns what: every version has it, and newer ones answer it while they load. `CLUSTER
 //! SHARDS` (7.0 on) adds what it leaves out: replicas without an offset yet, health, zones, primaries without slots.
-//! `CLUSTER INFO` gives the epoch, by which two views can be told apart.
+//! `CLUSTER NODES` has the configuration epochs, by which the newer of two views is known: whoever takes slots over gets
+//! one that is higher than all others. `CLUSTER INFO` says whether the node sees a cluster that works, and has an epoch
+//! for who may not ask for the other: the current one, which a mere vote raises as well.
 //!
 //! Sources: [CLUSTER SLOTS](https://redis.io/docs/latest/commands/cluster-slots/),
 //! [CLUSTER SHARDS](https://redis.io/docs/latest/commands/cluster-shards/),
-//! [CLUSTER INFO](https://redis.io/docs/latest/commands/cluster-info/).
+//! [CLUSTER INFO](https://redis.io/docs/latest/commands/cluster-info/),
+//! [CLUSTER NODES](https://redis.io/docs/latest/commands/cluster-nodes/).
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -28,6 +31,8 @@ pub(crate) struct TopologyReplies {
     pub(crate) shards: Value,
     /// To `CLUSTER INFO`.
     pub(crate) info: Value,
+    /// To `CLUSTER NODES`.
+    pub(crate) nodes: Value,
 }
 
 /// Why replies are of no use.
@@ -58,7 +63,11 @@ pub(crate) fn read(replies: &TopologyReplies, asked: &NodeAddr) -> Result<SlotMa
     if ranges.len() > usize::from(Slot::COUNT) {
         return Err(DiscoveryError::BadForm(format!("{} ranges of slots", ranges.len())));
     }
-    let mut map = SlotMap::empty(epoch(&replies.info));
+    let mut map =
+        SlotMap::empty(config_epoch(&replies.nodes).unwrap_or_else(|| current_epoch(&replies.info)));
+    if says_down(&replies.info) {
+        map.doubt();
+    }
     let bad_form = |range: &Value| DiscoveryError::BadForm(beginning(range));
     let mut read = Vec::with_capacity(ranges.len());
     for range in ranges {
@@ -295,12 +304,29 @@ fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
+/// The highest configuration epoch of a primary in `CLUSTER NODES`; `None` if that does not say any.
+fn config_epoch(nodes: &Value) -> Option<u64> {
+    let of_line = |line: &str| {
+        // `<id> <address> <flags> <primary> <ping> <pong> <epoch> ..`
+        let mut words = line.split_ascii_whitespace().skip(2);
+        let is_primary = words.next()?.split(',').any(|flag| flag == "master");
+        words.nth(3)?.parse().ok().filter(|_| is_primary)
+    };
+    nodes.as_str()?.lines().filter_map(of_line).max()
+}
+
+fn field_of<'a>(info: &'a Value, name: &str) -> Option<&'a str> {
+    info.as_str()?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
 /// `cluster_current_epoch` of `CLUSTER INFO`, or 0 where it is refused (an ACL user without that command).
-fn epoch(info: &Value) -> u64 {
-    info.as_str()
-        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:")))
-        .and_then(|number| number.trim().parse().ok())
-        .unwrap_or(0)
+fn current_epoch(info: &Value) -> u64 {
+    field_of(info, "cluster_current_epoch").and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Whether the node sees a cluster that does not work: slots are not served, or it is cut off from the majority.
+fn says_down(info: &Value) -> bool {
+    field_of(info, "cluster_state").is_some_and(|state| state != "ok")
 }
 
 #[cfg(test)]
@@ -339,7 +365,7 @@ mod tests {
     fn replies(slots: &str, shards: &str) -> TopologyReplies {
         let info =
             info("cluster_state:ok\r\ncluster_current_epoch:6\r\ncluster_my_epoch:2\r\ncluster_size:3\r\n");
-        TopologyReplies { slots: reply(slots), shards: reply(shards), info }
+        TopologyReplies { slots: reply(slots), shards: reply(shards), info, nodes: Value::Nil }
     }
 
     fn asked() -> NodeAddr {
@@ -603,7 +629,7 @@ mod tests {
     fn the_text_of_an_error_is_short_however_large_the_reply_was() {
         let items = vec![Value::Bulk(Bytes::from(vec![b'x'; 1000])); 1000];
         let slots = Value::Array(vec![Value::Array(items)]);
-        let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil };
+        let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil };
         let mut text = String::new();
         let counted =
             allocation_counter::measure(|| text = read(&replies, &asked()).unwrap_err().to_string());
@@ -617,7 +643,8 @@ mod tests {
         let Value::Array(range) = reply(ONE_RANGE) else { panic!() };
         let failure = |count: usize| {
             let slots = Value::Array(range.iter().cycle().take(count).cloned().collect());
-            read(&TopologyReplies { slots, shards: Value::Nil, info: Value::Nil }, &asked()).err()
+            let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil };
+            read(&replies, &asked()).err()
         };
         let text = failure(16385).map(|error| error.to_string());
         let expected = "CLUSTER SLOTS was answered with 16385 ranges of slots, which is not its form";
@@ -635,6 +662,32 @@ mod tests {
         let info = Value::Verbatim { format: *b"txt", text };
         let replies = TopologyReplies { info, ..replies(ONE_RANGE, NO_SHARDS) };
         assert_eq!(read(&replies, &asked()).unwrap().epoch(), 1_234_567);
+    }
+
+    #[test]
+    fn the_epoch_is_that_of_the_newest_owner_and_not_that_of_a_vote() {
+        let nodes = info(
+            "a1 h:1@2 myself,master - 0 5 2 connected 0-5460\nb1 h:2@3 master,fail - 0 5 7 connected 5461\n\
+             c1 h:3@4 slave a1 0 5 9 connected\nd1 h:4@5 handshake - 0 0 0 disconnected\n",
+        );
+        let replies = TopologyReplies { nodes, ..replies(ONE_RANGE, NO_SHARDS) };
+        assert_eq!(read(&replies, &asked()).unwrap().epoch(), 7);
+        for nodes in [info("OK"), info("a1 h:1@2 master - 0 5"), info(""), Value::Nil, Value::Int(1)] {
+            let replies = TopologyReplies { nodes, ..self::replies(ONE_RANGE, NO_SHARDS) };
+            assert_eq!(read(&replies, &asked()).unwrap().epoch(), 6, "the current one");
+        }
+    }
+
+    #[test]
+    fn a_node_that_sees_no_working_cluster_is_doubted() {
+        for (text, is_doubted) in [
+            ("cluster_state:ok\r\ncluster_current_epoch:1\r\n", false),
+            ("cluster_state:fail\r\ncluster_current_epoch:1\r\n", true),
+            ("", false),
+        ] {
+            let replies = TopologyReplies { info: info(text), ..replies(ONE_RANGE, NO_SHARDS) };
+            assert_eq!(read(&replies, &asked()).unwrap().is_doubted(), is_doubted, "{text}");
+        }
     }
 
     /// Replies that look much like the real ones, and ones that do not.
@@ -710,13 +763,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_reply_makes_it_panic(slots in anything(), shards in anything(), info in anything()) {
-            drop(read(&TopologyReplies { slots, shards, info }, &asked()));
+        fn no_reply_makes_it_panic(
+            slots in anything(), shards in anything(), info in anything(), nodes in anything(),
+        ) {
+            drop(read(&TopologyReplies { slots, shards, info, nodes }, &asked()));
         }
 
         #[test]
         fn whatever_a_map_is_made_of_it_is_sound(slots in slots(), shards in shards()) {
-            if let Ok(map) = read(&TopologyReplies { slots, shards, info: Value::Nil }, &asked()) {
+            let replies = TopologyReplies { slots, shards, info: Value::Nil, nodes: Value::Nil };
+            if let Ok(map) = read(&replies, &asked()) {
                 prop_assert!(map.assigned_slots() > 0);
                 assert_sound(&map);
             }

@@ -47,9 +47,13 @@ impl Patches {
     }
 }
 
-/// The view to believe of those that several nodes gave: the highest epoch, and among equals the one that most of
-/// the others agree with.
-pub(crate) fn choose(views: Vec<SlotMap>) -> Option<SlotMap> {
+/// The view to believe of those that several nodes gave: of a node that sees a working cluster if there is one, then the
+/// highest epoch, and among equals the one that most of the others agree with.
+pub(crate) fn choose(mut views: Vec<SlotMap>) -> Option<SlotMap> {
+    // Nodes that are cut off go on with what they knew.
+    if !views.iter().all(SlotMap::is_doubted) {
+        views.retain(|view| !view.is_doubted());
+    }
     let highest = views.iter().map(SlotMap::epoch).max()?;
     let newest: Vec<&SlotMap> = views.iter().filter(|view| view.epoch() == highest).collect();
     let mut best: Option<(usize, &SlotMap)> = None;
@@ -135,5 +139,32 @@ mod tests {
         assert_eq!(owner(&choose(vec![map(5, 1), map(5, 2), map(5, 2)]).unwrap(), slot), 2);
         assert_eq!(owner(&choose(vec![map(5, 1), map(5, 2)]).unwrap(), slot), 1);
         assert!(choose(vec![]).is_none());
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_is_believed_only_where_nobody_else_tells() {
+        let slot = Slot::new(7).unwrap();
+        let doubted = |epoch, owner| {
+            let mut map = map(epoch, owner);
+            map.doubt();
+            map
+        };
+        assert_eq!(owner(&choose(vec![doubted(9, 1), map(6, 2), doubted(9, 1)]).unwrap(), slot), 2);
+        assert_eq!(owner(&choose(vec![doubted(5, 1), doubted(6, 2)]).unwrap(), slot), 2);
+    }
+
+    #[test]
+    fn another_cluster_is_known_by_its_nodes() {
+        let of = |ids: &[&str]| {
+            let mut map = SlotMap::empty(1);
+            for (place, id) in ids.iter().enumerate() {
+                map.add_node(Node::primary(addr(u16::try_from(place).unwrap() + 1), Some((*id).into())));
+            }
+            map
+        };
+        assert!(!of(&["a", "b"]).is_of_another_cluster(&of(&["c", "b"])));
+        assert!(of(&["a", "b"]).is_of_another_cluster(&of(&["c", "d"])));
+        assert!(map(1, 1).is_of_another_cluster(&of(&["c"])), "one without a cluster is another");
+        assert!(!of(&["a"]).is_of_another_cluster(&map(1, 1)), "nothing is known of whom to compare with");
     }
 }

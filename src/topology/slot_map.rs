@@ -104,6 +104,8 @@ pub struct SlotMap {
     shards: Arc<ShardTable>,
     owners: Box<[NodeIndex; Slot::COUNT as usize]>,
     epoch: u64,
+    /// The node that told it sees no cluster that works: it may be cut off, and the others know better.
+    is_doubted: bool,
 }
 
 /// The nodes, found by place, address and id.
@@ -149,6 +151,7 @@ impl SlotMap {
             shards: Arc::default(),
             owners: Box::new([NodeIndex::NONE; Slot::COUNT as usize]),
             epoch,
+            is_doubted: false,
         }
     }
 
@@ -181,10 +184,31 @@ impl SlotMap {
         self.node(self.owner(slot)?)
     }
 
-    /// The cluster's current epoch as the node that was asked knew it; 0 if it did not say.
+    /// The highest configuration epoch of a primary, as the node that was asked knew it: it grows with each failover and
+    /// each slot that was moved. The cluster's current epoch if that node may not be asked for `CLUSTER NODES`, and 0 if it
+    /// told neither.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.is_doubted
+    }
+
+    /// See [`SlotMap::is_doubted`].
+    pub(crate) fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
+    /// Whether this is another cluster than `known`: no node of one is in the other, by id, or by address if a redirect has
+    /// named it. The address of a node that is gone may have been given to one of them.
+    pub(crate) fn is_of_another_cluster(&self, known: &Self) -> bool {
+        let is_here = |node: &Node| match &node.id {
+            Some(id) => self.index_of_id(id).is_some(),
+            None => self.index_of(&node.addr).is_some(),
+        };
+        known.nodes().iter().any(|node| node.id.is_some()) && !known.nodes().iter().any(is_here)
     }
 
     /// How many slots have an owner; [`Slot::COUNT`] in a whole cluster.
@@ -208,6 +232,12 @@ impl SlotMap {
 
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&Node> {
         self.nodes.list.get(index.get())
+    }
+
+    /// Whether the majority holds the node at `addr` for failed.
+    pub(crate) fn has_failed(&self, addr: &NodeAddr) -> bool {
+        let node = self.index_of(addr).and_then(|index| self.node(index));
+        node.is_some_and(|node| node.health == Health::Failed)
     }
 
     pub(crate) fn primaries(&self) -> impl Iterator<Item = NodeIndex> {

@@ -37,9 +37,9 @@ impl LargeCluster {
         Self { rotation, ..self }
     }
 
-    /// The replies to `CLUSTER SLOTS`, `CLUSTER SHARDS` and `CLUSTER INFO`, one after the other.
+    /// The replies to `CLUSTER SLOTS`, `CLUSTER SHARDS`, `CLUSTER INFO` and `CLUSTER NODES`, one after the other.
     pub(crate) fn answers(&self) -> Vec<u8> {
-        [self.slots(), self.shards(), self.info()].concat()
+        [self.slots(), self.shards(), self.info(), self.nodes()].concat()
     }
 
     /// `CLUSTER SLOTS`.
@@ -97,6 +97,32 @@ impl LargeCluster {
             2 * self.shards,
             self.shards,
         ));
+        out.0
+    }
+
+    /// `CLUSTER NODES`.
+    pub(crate) fn nodes(&self) -> Vec<u8> {
+        let mut slots_of = vec![String::new(); self.shards];
+        for (first, last, shard) in self.ranges() {
+            if let Some(slots) = slots_of.get_mut(shard) {
+                slots.push_str(&format!(" {first}-{last}"));
+            }
+        }
+        let mut text = String::new();
+        for node in 0..2 * self.shards {
+            let (role, slots) = match slots_of.get(node) {
+                Some(slots) => ("master -".to_owned(), slots.as_str()),
+                None => (format!("slave {}", id(node - self.shards)), ""),
+            };
+            text.push_str(&format!(
+                "{} {}:{PORT}@16379,{} {role} 0 1700000000000 7 connected{slots}\n",
+                id(node),
+                ip(node),
+                hostname(node)
+            ));
+        }
+        let mut out = Reply::default();
+        out.bulk(&text);
         out.0
     }
 

@@ -1,13 +1,15 @@
 //! Commands over several slots or nodes: split, sent side by side, put together, and truthful about parts.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use keyslot::testkit::sim::{Fault, FaultKind, SimCluster};
 use keyslot::{Command, Commands, ErrorKind, Outcome, Target, Value};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    MS, SECOND, another, connect, key_of, keys_of, owner, primaries, received_by_all, slot, soon, three,
+    MS, SECOND, another, builder, connect, key_of, keys_of, owner, primaries, received_by_all, slot, soon,
+    three,
 };
 
 /// `count` keys of each node, mixed.
@@ -91,7 +93,8 @@ async fn what_concerns_all_primaries_goes_once_to_each_and_to_no_replica() {
 #[tokio::test(start_paused = true)]
 async fn a_command_goes_where_it_is_told_to() {
     let cluster = SimCluster::builder().primaries(3).replicas(1).start_in_memory().unwrap();
-    let client = connect(&cluster).await;
+    // Only what is sent here is to be counted.
+    let client = builder(&cluster).keep_alive(Duration::ZERO).connect().await.unwrap();
     // Replicas are known when they have something: a fresh one is not listed.
     for node in primaries(&cluster) {
         client.set(key_of(&cluster, &node, "k"), "1").await.unwrap();

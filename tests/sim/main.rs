@@ -11,7 +11,10 @@ mod backpressure;
 mod blocking;
 mod cancellation;
 mod cluster_behaviour;
+mod dead_peers;
 mod deadlines;
+mod dials;
+mod dropped_anywhere;
 mod durable;
 mod failover;
 mod fan_out;
@@ -32,6 +35,7 @@ mod schedules;
 mod sessions;
 mod storm;
 mod support;
+mod truth;
 mod watch_sessions;
 
 use keyslot::testkit::sim::SimCluster;

@@ -101,7 +101,7 @@ async fn a_node_that_refuses_is_not_hammered() {
     let errors = join_all((0..100).map(|_| client.incr("k"))).await;
     assert!(errors.into_iter().all(|result| result.unwrap_err().outcome() == Outcome::NotSent));
     // Ten seconds of back-off up to a second; a refused connect is not accepted, so it is counted by the client's tries.
-    assert!(client.stats().refreshes < 120, "{:?}", client.stats());
+    assert!(client.stats().refreshes < 150, "{:?}", client.stats());
 }
 
 #[tokio::test(start_paused = true)]

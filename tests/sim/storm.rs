@@ -2,8 +2,8 @@
 //!
 //! On paper: a client asks three nodes at a time, chosen at random among those that it does not know as failed. From the
 //! loss of its connection on it waits 12.5 to 25 ms before it asks again, twice as long each time while nothing changes,
-//! up to 125 to 250 ms. So in an outage of `D` seconds it asks at most `6 + 8 D` times, on average half as often for the
-//! later ones, and `C` clients bring each of `N` nodes about `3 C (6 + 5.3 D) / N` requests, however many commands
+//! up to 100 to 200 ms. So in an outage of `D` seconds it asks at most `6 + 10 D` times, on average two thirds as often for
+//! the later ones, and `C` clients bring each of `N` nodes about `3 C (6 + 6.7 D) / N` requests, however many commands
 //! wait. What is counted here are the requests that each node received.
 
 use std::env;
@@ -62,7 +62,7 @@ async fn many_clients_in_a_failover_ask_each_node_a_bounded_number_of_times() {
     let sum: u64 = counts.iter().sum();
     let (nodes, clients) = (counts.len() as f64, clients.len() as f64);
     let mean = sum as f64 / nodes;
-    let expected = ASKED * clients * (6.0 + 5.3 * outage) / nodes;
+    let expected = ASKED * clients * (6.0 + 6.7 * outage) / nodes;
     println!("| what | requests |\n|---|---|");
     println!("| outage | {outage:.2} s |");
     println!("| refreshes of one client, on average | {:.1} |", refreshes as f64 / clients);
@@ -73,7 +73,7 @@ async fn many_clients_in_a_failover_ask_each_node_a_bounded_number_of_times() {
     println!("| at one node: on paper | {expected:.0} |");
     println!("| each second at one node, on average | {:.0} |", mean / outage);
 
-    assert!(refreshes as f64 / clients <= 6.0 + 8.0 * outage, "a client asked more often than it may");
+    assert!(refreshes as f64 / clients <= 6.0 + 10.0 * outage, "a client asked more often than it may");
     assert!(mean <= expected, "more requests than on paper");
     assert!(counts[counts.len() - 1] as f64 <= 2.0 * expected, "some node got far more than its share");
 }

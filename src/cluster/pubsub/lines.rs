@@ -14,7 +14,7 @@ use crate::slot::Slot;
 use crate::stats::refresh_cause::RefreshCause;
 use crate::topology::slot_map::{Health, SlotMap};
 
-/// Between two attempts to reach a node, or to subscribe: doubled from the first to the last, then shortened at random
+/// Between two attempts to reach a node, or to subscribe: any time up to a limit that doubles from the first to the last,
 /// so that a thousand clients do not come back at once.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ impl Batch {
 /// The pause after so many failures.
 pub(super) fn backoff(failures: u32) -> Duration {
     let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LAST_BACKOFF);
-    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    longest.mul_f64(fastrand::f64())
 }
 
 impl<'a> Lines<'a> {

@@ -1,5 +1,7 @@
 //! Subscribing, receiving, and ending both.
 
+use std::time::Duration;
+
 use keyslot::testkit::sim::{Profile, SimCluster};
 use keyslot::{Command, ErrorKind, Outcome, Protocol, SubscriptionKind};
 use tokio::time::sleep;
@@ -126,7 +128,8 @@ async fn an_end_is_confirmed_and_silent_and_what_is_not_ended_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn connections_without_subscriptions_are_closed() {
     let cluster = three();
-    let client = connect(&cluster).await;
+    // The shared links ask for signs of life too.
+    let client = builder(&cluster).keep_alive(Duration::ZERO).connect().await.unwrap();
     let subscriber = client.subscriber();
     subscriber.subscribe("a").await.unwrap();
     subscriber.ssubscribe("s").await.unwrap();

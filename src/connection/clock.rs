@@ -1,0 +1,104 @@
+//! [`Clock`]: the one timer of a link, for deadlines, for silence, and for signs of life.
+//!
+//! Its time is not moved by each command. While something is under way it rings twice within the silence that gives
+//! reason to doubt; while nothing is, once for each sign of life that is due. Between the two it is moved at most once
+//! for each ring, so a caller who sends one command after the other pays for none of it.
+
+use std::pin::Pin;
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::connection::handshake::Purpose;
+
+/// See the module's documentation.
+pub(super) struct Clock {
+    timer: Pin<Box<Sleep>>,
+    set_for: SetFor,
+    /// A byte was received since the timer was set.
+    pub(super) heard: bool,
+    /// Since when nothing was received although something was under way.
+    silent_since: Option<Instant>,
+    /// Waits for a silent node as long as a command has time. Another node can answer a read from a replica.
+    pub(super) is_patient: bool,
+    /// When the oldest bytes left that were not answered yet, if that is measured.
+    pub(super) sent: Option<Instant>,
+}
+
+/// What the timer is set for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum SetFor {
+    Nothing,
+    /// Something is under way.
+    Work,
+    /// Nothing is, and the peer shall be asked whether it is there.
+    SignOfLife,
+}
+
+impl Clock {
+    pub(super) fn new(purpose: Purpose) -> Self {
+        Self {
+            timer: Box::pin(sleep_until(Instant::now())),
+            set_for: SetFor::Nothing,
+            heard: false,
+            silent_since: None,
+            is_patient: purpose == Purpose::Commands,
+            sent: None,
+        }
+    }
+
+    /// Whether it is set for what is needed now.
+    #[inline]
+    pub(super) fn is_set(&self, is_idle: bool) -> bool {
+        match self.set_for {
+            SetFor::Work => true,
+            SetFor::SignOfLife => is_idle,
+            SetFor::Nothing => false,
+        }
+    }
+
+    /// Something is under way: rings at `at`.
+    pub(super) fn set_for_work(&mut self, now: Instant, at: Instant) {
+        self.silent_since.get_or_insert(now);
+        self.set(SetFor::Work, at);
+    }
+
+    /// Nothing is under way: rings if that stays so, or not at all if no sign of life is wanted.
+    pub(super) fn set_for_a_sign_of_life(&mut self, after: Option<Duration>) {
+        self.silent_since = None;
+        if let Some(at) = after.and_then(|after| Instant::now().checked_add(after)) {
+            self.set(SetFor::SignOfLife, at);
+        }
+    }
+
+    /// Whether nothing was received for so long, at the last ring, although something was under way.
+    pub(super) fn is_silent_for(&self, now: Instant, time: Duration) -> bool {
+        self.silent_since.is_some_and(|since| now.duration_since(since) >= time)
+    }
+
+    fn set(&mut self, set_for: SetFor, at: Instant) {
+        self.heard = false;
+        self.set_for = set_for;
+        self.timer.as_mut().reset(at);
+    }
+
+    pub(super) fn has_rung(&mut self, cx: &mut Context<'_>) -> bool {
+        self.set_for != SetFor::Nothing && self.timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// It has rung, and is to be set anew. Tells for how long nothing was received: while something was under way, or, if
+    /// nothing is, in the whole time after which a sign of life is due.
+    pub(super) fn stop(&mut self, now: Instant, is_idle: bool) -> Option<Duration> {
+        let was_set_for = std::mem::replace(&mut self.set_for, SetFor::Nothing);
+        if self.heard || is_idle {
+            self.silent_since = None;
+        }
+        match was_set_for {
+            SetFor::SignOfLife if is_idle => (!self.heard).then_some(Duration::ZERO),
+            SetFor::SignOfLife | SetFor::Work | SetFor::Nothing => {
+                self.silent_since.map(|since| now.duration_since(since))
+            }
+        }
+    }
+}
