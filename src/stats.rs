@@ -25,6 +25,10 @@ pub struct Stats {
     pub refreshes: u64,
     /// Slot maps that were installed because a refresh or a redirect brought something new.
     pub map_changes: u64,
+    /// Live connections that have authenticated anew because their credentials changed.
+    pub logins_renewed: u64,
+    /// Those that tried to and were refused; they go on as the user that they were.
+    pub logins_refused: u64,
     /// Redirects by the node that they pointed to.
     pub redirected_to: BTreeMap<NodeAddr, u64>,
 }
@@ -39,6 +43,8 @@ pub(crate) struct Counters {
     pub(crate) disconnects: Counter,
     pub(crate) refreshes: Counter,
     pub(crate) map_changes: Counter,
+    pub(crate) logins_renewed: Counter,
+    pub(crate) logins_refused: Counter,
     redirected_to: Mutex<BTreeMap<NodeAddr, u64>>,
 }
 
@@ -76,6 +82,8 @@ impl Counters {
             disconnects: self.disconnects.get(),
             refreshes: self.refreshes.get(),
             map_changes: self.map_changes.get(),
+            logins_renewed: self.logins_renewed.get(),
+            logins_refused: self.logins_refused.get(),
             redirected_to: self.redirected_to.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -151,7 +151,7 @@ impl<'a> Conversation<'a> {
     /// Reads what there is and answers the callers. Ends with the read interest registered.
     fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
         loop {
-            let Connection { stream, decoder, incoming } = &mut self.connection;
+            let Connection { stream, decoder, incoming, .. } = &mut self.connection;
             let received = match pin!(stream.read_buf(&mut decoder.room(incoming, READ))).poll(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(received)) => received,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::connection::logins::Logins;
 use crate::node::NodeAddr;
 use crate::stats::Counters;
 use crate::transport::Connector;
@@ -15,6 +16,7 @@ pub(crate) struct LinkContext {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) observer: Arc<dyn LinkObserver>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) logins: Arc<Logins>,
 }
 
 /// Is told when a node gives reason to look at the topology.

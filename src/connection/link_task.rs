@@ -2,8 +2,10 @@
 //! [`Conversation`] after the other.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::connection::handshake::{Connection, Purpose, greet};
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::queue::{LinkShared, QueueState};
+use crate::connection::relogin::kept_logged_in;
 use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
 
@@ -29,10 +32,14 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
     loop {
         until_wanted(&shared).await;
         match open_while_queue_expires(&shared, &context, purpose).await {
-            Ok(connection) => {
+            Ok(mut connection) => {
                 failures = 0;
+                let renewals = connection.renewals.take();
                 // What was not written stays queued and leaves with the next connection.
-                Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run().await;
+                let conversation =
+                    Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run();
+                let limit = Some(context.config.command_timeout);
+                kept_logged_in(conversation, renewals, &shared, &context, limit).await;
                 context.counters.disconnects.add_one();
                 context.observer.troubled(&shared.node);
             }
@@ -62,9 +69,15 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
 }
 
 /// Serves one connection and then refuses everything.
-pub(super) async fn serve_once(shared: Arc<LinkShared>, connection: Connection, context: Arc<LinkContext>) {
+pub(super) async fn serve_once(
+    shared: Arc<LinkShared>,
+    mut connection: Connection,
+    context: Arc<LinkContext>,
+) {
     let _closing = Closing(&shared);
-    let cause = Conversation::new(&shared, &context, connection, None).run().await;
+    let renewals = connection.renewals.take();
+    let conversation = Conversation::new(&shared, &context, connection, None).run();
+    let cause = kept_logged_in(conversation, renewals, &shared, &context, None).await;
     shared.close(&cause);
     context.counters.disconnects.add_one();
 }
@@ -85,12 +98,29 @@ pub(super) async fn open(
     purpose: Purpose,
 ) -> Result<Connection, ConnectError> {
     let limit = context.config.connect_timeout;
+    let asks_provider = AtomicBool::new(false);
     let connecting = async {
         let stream =
             context.connector.connect(node).await.map_err(|error| ConnectError::Io(Arc::new(error)))?;
-        greet(stream, &context.config, purpose).await
+        asks_provider.store(true, Ordering::Relaxed);
+        let login = context.logins.begin().await?;
+        asks_provider.store(false, Ordering::Relaxed);
+        greet(stream, &context.config, login, purpose).await.map_err(|error| match error {
+            ConnectError::Io(error)
+                if error.kind() == io::ErrorKind::ConnectionReset && !context.config.over_tls =>
+            {
+                ConnectError::Reset(error)
+            }
+            error => error,
+        })
     };
-    let connection = timeout(limit, connecting).await.map_err(|_| ConnectError::Timeout(limit))??;
+    let overdue =
+        if context.config.over_tls { ConnectError::TlsTimeout(limit) } else { ConnectError::Timeout(limit) };
+    let connection =
+        timeout(limit, connecting).await.map_err(|_| match asks_provider.load(Ordering::Relaxed) {
+            true => ConnectError::Credentials(format!("no answer within {limit:?}").into()),
+            false => overdue,
+        })??;
     context.counters.connects.add_one();
     Ok(connection)
 }

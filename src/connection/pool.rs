@@ -258,6 +258,7 @@ mod tests {
     use crate::config::Config;
     use crate::connection::budget::Bound;
     use crate::connection::link_context::{LinkContext, LinkObserver};
+    use crate::connection::logins::Logins;
     use crate::connection::loss::LossCause;
     use crate::node::NodeAddr;
     use crate::stats::Counters;
@@ -284,6 +285,7 @@ mod tests {
             connector: Arc::new(Nobody),
             observer: Arc::new(Nobody),
             counters: Arc::new(Counters::default()),
+            logins: Arc::new(Logins::new(None, Arc::default())),
         });
         for end in [NodePool::retire, NodePool::sever] {
             let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1));

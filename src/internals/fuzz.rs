@@ -85,7 +85,8 @@ pub fn classify(text: &str) -> (ErrorKind, Outcome) {
 ///
 /// The text of what is wrong with them.
 pub fn read_topology([slots, shards, info]: [Value; 3], asked: &NodeAddr) -> Result<SlotMap, String> {
-    discovery::read(&TopologyReplies { slots, shards, info }, asked).map_err(|error| error.to_string())
+    discovery::read(&TopologyReplies { slots, shards, info, over_tls: false }, asked)
+        .map_err(|error| error.to_string())
 }
 
 /// Whether two maps say the same of every node and slot.

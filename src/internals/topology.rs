@@ -40,7 +40,7 @@ impl Discoverer {
         let mut buffer = BytesMut::from(answers);
         let mut decoder = Decoder::new(usize::MAX);
         let mut next = || -> Option<Value> { decoder.decode(&mut buffer).ok()? };
-        let replies = TopologyReplies { slots: next()?, shards: next()?, info: next()? };
+        let replies = TopologyReplies { slots: next()?, shards: next()?, info: next()?, over_tls: false };
         read(&replies, &NodeAddr::new("127.0.0.1", 6379)).ok()
     }
 
