@@ -154,7 +154,8 @@ async fn a_token_is_renewed_before_its_time_is_over(cluster: Arc<LocalCluster>) 
     let client = builder(&cluster).credentials_provider(provider).connect().await.unwrap();
     client.mset([("a", 1), ("b", 2), ("c", 3)]).await.unwrap();
     let (asked, connects) = (tokens.given.load(Ordering::Relaxed), client.stats().connects);
-    assert_eq!(asked, connects, "asked for each connection");
+    // Seeds are asked side by side: one of them may still be in its greeting.
+    assert!(asked >= connects, "asked for each connection: {asked} {connects}");
     let links = connects;
     until("two renewals of each link", async || (client.stats().logins_renewed >= 2 * links).then_some(()))
         .await;
