@@ -1,12 +1,19 @@
 //! [`ClientBuilder`]: every setting of a client.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::cluster::connect::connect;
+use crate::cluster::connect::{Connectors, connect};
+use crate::config::credentials::{Credentials, CredentialsProvider, CredentialsSource};
 use crate::config::read_from::ReadFrom;
-use crate::config::{Config, Credentials, OverloadPolicy, Protocol, url};
+#[cfg(feature = "tls")]
+use crate::config::tls::TlsConfig;
+use crate::config::{Config, OverloadPolicy, Protocol, url};
+use crate::connection::address_map::{AddressMap, MappedConnector};
+#[cfg(feature = "tls")]
+use crate::connection::tls::TlsConnector;
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
@@ -31,18 +38,37 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "a builder does nothing until connect() is awaited"]
 pub struct ClientBuilder {
     config: Config,
     connector: Arc<dyn Connector>,
+    address_map: Option<AddressMap>,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConfig>,
     /// The first setting that was not valid; told by `connect`, so that calls can be chained.
     error: Option<Error>,
 }
 
 impl Default for ClientBuilder {
     fn default() -> Self {
-        Self { config: Config::default(), connector: Arc::new(TcpConnector), error: None }
+        Self {
+            config: Config::default(),
+            connector: Arc::new(TcpConnector),
+            address_map: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            error: None,
+        }
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ClientBuilder");
+        shown.field("config", &self.config).field("connector", &self.connector);
+        #[cfg(feature = "tls")]
+        shown.field("tls", &self.tls);
+        shown.field("error", &self.error).finish_non_exhaustive()
     }
 }
 
@@ -55,8 +81,12 @@ impl ClientBuilder {
     /// The settings of a URL:
     /// `redis://[user:password@]host[:port][,host[:port]...][?option=value&...]`.
     ///
+    /// `rediss://` (or `valkeys://`) makes every connection by TLS, which asks for the feature `tls`: with the system's
+    /// roots, or as `ClientBuilder::tls` says.
+    ///
     /// Options: `client_name`, `command_timeout`, `connect_timeout`, `refresh_interval` (`250ms`, `2s`),
-    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`). Resets what was set before.
+    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`). Resets what was
+    /// set before, but for the connector, the address map and what TLS is made of.
     pub fn url(mut self, url: &str) -> Self {
         match url::parse(url) {
             Ok(config) => self.config = config,
@@ -85,14 +115,64 @@ impl ClientBuilder {
 
     /// ACL user and password for every node. Default: none.
     pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
-        self.config.credentials =
-            Some(Credentials { username: Some(username.into()), password: password.into() });
+        self.config.credentials = Some(CredentialsSource::Fixed(Credentials::new(username, password)));
         self
     }
 
     /// The password of the `default` user (`requirepass`). Default: none.
     pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.config.credentials = Some(Credentials { username: None, password: password.into() });
+        self.config.credentials = Some(CredentialsSource::Fixed(Credentials::password(password)));
+        self
+    }
+
+    /// Credentials that change while the client lives, such as tokens: asked for each connection, and live connections
+    /// authenticate anew when they change; see [`CredentialsProvider`]. In place of [`credentials`](Self::credentials).
+    pub fn credentials_provider(mut self, provider: impl CredentialsProvider + 'static) -> Self {
+        self.config.credentials = Some(CredentialsSource::Provider(Arc::new(provider)));
+        self
+    }
+
+    /// Makes every connection by TLS, with the scheme `redis://` too. Default: off, unless the URL has the scheme `rediss://` or
+    /// `valkeys://`; then [`TlsConfig::new`]. It goes over the [`connector`](Self::connector).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Where nodes are dialled that the cluster names by addresses which do not lead there from here: behind NAT, in Docker,
+    /// in Kubernetes. Default: as the cluster names them.
+    ///
+    /// `map` is asked each time that a connection is made, for whatever the servers tell: slots, replicas, redirects. A seed is
+    /// dialled as it is, also if the cluster names a node so. Where the servers leave the host out
+    /// (`cluster-preferred-endpoint-type unknown-endpoint`), it is that of the node which told it, before the map. Errors,
+    /// [`SlotMap`](crate::SlotMap) and [`Target::Node`](crate::Target::Node) name nodes as the cluster does, and TLS asks for the
+    /// name that a node has there. `map` must be quick: it runs between other connections' work.
+    ///
+    /// Three nodes in Docker, which know each other as `172.18.0.2:6379` and so on, published at ports 7000 to 7002 here:
+    ///
+    /// ```no_run
+    /// # async fn example() -> keyslot::Result<()> {
+    /// use keyslot::{Client, NodeAddr};
+    ///
+    /// let client = Client::builder()
+    ///     .seeds(["127.0.0.1:7000"])
+    ///     .address_map(|node| match node.host() {
+    ///         "172.18.0.2" => NodeAddr::new("127.0.0.1", 7000),
+    ///         "172.18.0.3" => NodeAddr::new("127.0.0.1", 7001),
+    ///         "172.18.0.4" => NodeAddr::new("127.0.0.1", 7002),
+    ///         _ => node.clone(),
+    ///     })
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A cluster with `tls-cluster no` tells plain ports to clients that came by TLS; if the ports for TLS are a thousand above,
+    /// `.address_map(|node| NodeAddr::new(node.host(), node.port() + 1000))` leads there.
+    pub fn address_map(mut self, map: impl Fn(&NodeAddr) -> NodeAddr + Send + Sync + 'static) -> Self {
+        self.address_map = Some(Arc::new(map));
         self
     }
 
@@ -236,7 +316,28 @@ impl ClientBuilder {
             *time = LONGEST.min(*time);
         }
         describe();
-        Ok(Client::new(connect(self.config, self.connector).await?))
+        let connector = match self.address_map {
+            Some(map) => Arc::new(MappedConnector::over(self.connector, map, self.config.seeds.clone())),
+            None => self.connector,
+        };
+        #[cfg(feature = "tls")]
+        let connectors = {
+            self.config.over_tls |= self.tls.is_some();
+            let tls = if self.config.over_tls {
+                let material = self.tls.unwrap_or_default().read_elsewhere().await?;
+                Some(Arc::new(TlsConnector::over(Arc::clone(&connector), material)))
+            } else {
+                None
+            };
+            let outermost = match &tls {
+                Some(tls) => Arc::clone(tls) as Arc<dyn Connector>,
+                None => connector,
+            };
+            Connectors { outermost, tls }
+        };
+        #[cfg(not(feature = "tls"))]
+        let connectors = Connectors { outermost: connector };
+        Ok(Client::new(connect(self.config, connectors).await?))
     }
 
     fn nonzero(mut self, name: &str, value: Duration) -> Self {

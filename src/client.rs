@@ -13,6 +13,8 @@ use crate::cluster::{executor, figures};
 use crate::command::Command;
 use crate::command::draft::{Said, known, whole};
 use crate::commands::{all_commands, options, replies};
+#[cfg(feature = "tls")]
+use crate::config::tls::TlsConfig;
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
 use crate::pipeline::Pipeline;
@@ -206,6 +208,29 @@ impl Client {
     #[must_use]
     pub fn hot_slots(&self, most: usize) -> Vec<HotSlot> {
         figures::hot_slots(self.cluster.core(), most)
+    }
+
+    /// Makes new connections with another [`TlsConfig`](crate::TlsConfig), or with the same whose files have changed, which are
+    /// read now. Live connections go on with what they were made with, so no command notices; those that are lost are made
+    /// anew with this.
+    ///
+    /// To have all of them made anew after a key was stolen, make a new client and close this one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if something cannot be read or is not valid: then the former stays in
+    /// force. [`ErrorKind::Usage`](crate::ErrorKind::Usage) if this client was built without TLS.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the former in force.
+    #[cfg(feature = "tls")]
+    pub async fn reload_tls(&self, tls: TlsConfig) -> Result<()> {
+        let connector = self.cluster.tls().ok_or_else(|| {
+            Error::usage("this client was built without TLS (rediss:// or ClientBuilder::tls): there is nothing to reload")
+        })?;
+        connector.reload(tls.read_elsewhere().await?);
+        Ok(())
     }
 
     /// Refuses new commands on all clones, waits until those under way have ended, but at most for the client's

@@ -1,28 +1,16 @@
 //! [`Config`]: every setting with its default, as data. The builder and the URL fill it in.
 
+pub(crate) mod credentials;
 pub(crate) mod read_from;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod url;
 
-use std::fmt;
 use std::time::Duration;
 
+use crate::config::credentials::CredentialsSource;
 use crate::config::read_from::ReadFrom;
 use crate::node::NodeAddr;
-
-/// User and password. Neither is shown by `Debug`.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub(crate) struct Credentials {
-    /// The ACL user; `None` is the server's `default` user.
-    pub(crate) username: Option<String>,
-    /// The password.
-    pub(crate) password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials { .. }")
-    }
-}
 
 /// What a caller gets when the byte budget is used up.
 ///
@@ -67,12 +55,14 @@ pub enum Protocol {
 pub(crate) struct Config {
     /// Where the cluster is asked for its topology first. At least one.
     pub(crate) seeds: Vec<NodeAddr>,
-    pub(crate) credentials: Option<Credentials>,
+    pub(crate) credentials: Option<CredentialsSource>,
+    /// Every connection is made by TLS.
+    pub(crate) over_tls: bool,
     pub(crate) client_name: Option<String>,
     pub(crate) protocol: Protocol,
     /// For a command from the first poll to its reply, over queueing, redirects, retries and reconnects.
     pub(crate) command_timeout: Duration,
-    /// For one TCP connect and its handshake.
+    /// For one connect with its handshakes, that of TLS included.
     pub(crate) connect_timeout: Duration,
     /// A link that waits for a reply this long without receiving a byte makes the client look for a failover.
     pub(crate) silence: Duration,
@@ -102,6 +92,7 @@ impl Default for Config {
         Self {
             seeds: Vec::new(),
             credentials: None,
+            over_tls: false,
             client_name: None,
             protocol: Protocol::Auto,
             command_timeout: Duration::from_secs(10),

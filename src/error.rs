@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Config,
     /// No connection could be made: name not found, refused, no answer, or the handshake failed.
     Connect,
-    /// The server asks for other credentials (`NOAUTH`, `WRONGPASS`, `NOPERM`).
+    /// The server asks for other credentials (`NOAUTH`, `WRONGPASS`, `NOPERM`), or their provider has failed.
     Auth,
     /// An established connection ended before the reply came.
     ConnectionLost,

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::connection::budget::Bound;
 use crate::connection::dials::Dials;
 use crate::connection::link_context::{LinkContext, LinkObserver};
+use crate::connection::logins::Logins;
 use crate::connection::pool::NodePool;
 use crate::connection::transport::TcpConnector;
 use crate::node::NodeAddr;
@@ -65,6 +66,7 @@ impl Router {
             observer: Arc::new(Deaf),
             counters: Arc::new(Counters::default()),
             dials: Dials::default(),
+            logins: Arc::new(Logins::new(None, Arc::default())),
         });
         let pool = |addr: &NodeAddr| Arc::new(NodePool::new(addr, &context, Bound::new(1 << 20)));
         Self { routes: ArcSwap::from_pointee(Routes::new(map, pool)) }

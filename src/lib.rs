@@ -120,7 +120,10 @@ pub use cluster::pubsub::event::{
 pub use cluster::pubsub::options::{OverflowPolicy, SubscriberOptions};
 pub use command::{Command, Target};
 pub use commands::{options, replies};
+pub use config::credentials::{Credentials, CredentialsError, CredentialsProvider, RotatingCredentials};
 pub use config::read_from::ReadFrom;
+#[cfg(feature = "tls")]
+pub use config::tls::TlsConfig;
 pub use config::{OverloadPolicy, Protocol};
 pub use durable::{Acknowledged, Durable, OnDisk};
 pub use error::{Error, ErrorKind, KeyOutcomes, Outcome, Redirect, RedirectKind, Result};

@@ -43,6 +43,8 @@ pub(crate) struct Counters {
     map_changes: Counter,
     hot_slots: Arc<HotSlots>,
     by_node: Mutex<BTreeMap<NodeAddr, Arc<NodeCounters>>>,
+    pub(crate) logins_renewed: Counter,
+    pub(crate) logins_refused: Counter,
     redirected_to: Mutex<BTreeMap<NodeAddr, u64>>,
 }
 
@@ -184,6 +186,8 @@ impl Counters {
                 .collect(),
             disagreements: self.disagreements.get(),
             map_changes: self.map_changes.get(),
+            logins_renewed: self.logins_renewed.get(),
+            logins_refused: self.logins_refused.get(),
             redirected_to: self.redirected_to.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             nodes: self.nodes().iter().map(|(node, of)| (node.clone(), of.snapshot())).collect(),
         }

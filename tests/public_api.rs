@@ -10,6 +10,8 @@
 mod arguments;
 #[path = "public_api/builder.rs"]
 mod builder;
+#[path = "public_api/credentials.rs"]
+mod credentials;
 #[path = "public_api/errors.rs"]
 mod errors;
 #[path = "public_api/extending.rs"]

@@ -18,6 +18,7 @@ use crate::config::read_from::ReadFrom;
 use crate::connection::budget::Bound;
 use crate::connection::dials::Dials;
 use crate::connection::link_context::{LinkContext, LinkObserver};
+use crate::connection::logins::Logins;
 use crate::connection::pool::NodePool;
 use crate::error::{Redirect, RedirectKind};
 use crate::node::NodeAddr;
@@ -162,6 +163,7 @@ impl Core {
             observer: Arc::clone(&signal) as Arc<dyn LinkObserver>,
             counters: Arc::clone(&counters),
             dials: Dials::default(),
+            logins: Arc::new(Logins::new(config.credentials.clone(), Arc::clone(&counters))),
         });
         Self {
             client_bound: Bound::new(config.client_budget),

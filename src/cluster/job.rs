@@ -428,7 +428,12 @@ impl<'a> Job<'a> {
             Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => Trouble::NoOwner,
         };
         let history = self.history();
-        history.trouble = Some(trouble);
+        // That replicas refuse this user says more than that none is left.
+        let is_refused =
+            matches!(history.trouble, Some(Trouble::Loss(LossCause::Connect(ConnectError::Refused(_)))));
+        if !(is_refused && matches!(trouble, Trouble::NoReplica)) {
+            history.trouble = Some(trouble);
+        }
         history.wait();
     }
 
@@ -539,6 +544,7 @@ fn kind_of_loss(cause: &LossCause) -> ErrorKind {
         LossCause::Connect(ConnectError::Refused(error)) if kind_of(error) == ErrorKind::Auth => {
             ErrorKind::Auth
         }
+        LossCause::Connect(ConnectError::Credentials(_)) => ErrorKind::Auth,
         LossCause::Connect(_) => ErrorKind::Connect,
         LossCause::NotResp(_) | LossCause::Unexpected => ErrorKind::Protocol,
         LossCause::Expired => ErrorKind::Timeout,

@@ -73,7 +73,10 @@ pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
         }
     }
     failures.sort_by_key(|(seed, _)| seeds.iter().position(|other| other == *seed));
-    let (kind, hint) = if failures.iter().any(|(_, failure)| failure.is_about_credentials()) {
+    let any = |what: fn(&NoView) -> bool| failures.iter().any(|(_, failure)| what(failure));
+    let (kind, hint) = if any(NoView::lacks_permission) {
+        (ErrorKind::Auth, " (an ACL user needs +cluster|slots on every node)")
+    } else if any(NoView::is_about_credentials) {
         (
             ErrorKind::Auth,
             " (credentials are given in the URL, as user:password@ or :password@, or to the builder)",
@@ -86,10 +89,15 @@ pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
 }
 
 impl NoView {
+    fn lacks_permission(&self) -> bool {
+        matches!(self, Self::Reply(DiscoveryError::Refused(error)) if error.class() == ErrorCode::NoPerm)
+    }
+
     fn is_about_credentials(&self) -> bool {
         let error = match self {
             Self::Loss(LossCause::Connect(ConnectError::Refused(error)))
             | Self::Reply(DiscoveryError::Refused(error)) => error,
+            Self::Loss(LossCause::Connect(ConnectError::Credentials(_))) => return true,
             Self::Loss(_) | Self::Reply(_) | Self::Silent => return false,
         };
         matches!(error.class(), ErrorCode::NoAuth | ErrorCode::WrongPass | ErrorCode::NoPerm)
@@ -217,7 +225,8 @@ async fn ask(core: &Core, node: &NodeAddr, patience: Duration) -> Result<SlotMap
             return Err(NoView::Loss(loss.cause));
         }
         let [slots, shards, info, nodes]: [Value; 4] = reply.values.try_into().map_err(|_| retired())?;
-        read(&TopologyReplies { slots, shards, info, nodes }, node).map_err(NoView::Reply)
+        let replies = TopologyReplies { slots, shards, info, nodes, over_tls: core.config.over_tls };
+        read(&replies, node).map_err(NoView::Reply)
     };
     timeout(patience, asking).await.unwrap_or(Err(NoView::Silent))
 }

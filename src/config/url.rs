@@ -1,13 +1,14 @@
 //! Reads a connection URL into a [`Config`].
 //!
-//! `redis://[user[:password]@]host[:port][,host[:port]...][/0][?option=value&...]`
+//! `redis://[user[:password]@]host[:port][,host[:port]...][/0][?option=value&...]`; `rediss` or `valkeys` for TLS.
 
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use crate::config::credentials::{Credentials, CredentialsSource};
 use crate::config::read_from::ReadFrom;
-use crate::config::{Config, Credentials, Protocol};
+use crate::config::{Config, Protocol};
 use crate::error::Error;
 use crate::node::{NodeAddr, bare_host, split_host_port};
 
@@ -18,20 +19,21 @@ pub(crate) fn parse(url: &str) -> Result<Config, Error> {
     let (scheme, rest) = url.split_once("://").ok_or_else(|| {
         Error::config("the URL has no scheme; expected redis://host:port[,host:port...][?options]")
     })?;
-    match scheme {
-        "redis" | "valkey" => {}
+    let over_tls = match scheme {
+        "redis" | "valkey" => false,
+        "rediss" | "valkeys" if cfg!(feature = "tls") => true,
         "rediss" | "valkeys" => {
             return Err(Error::config(format!(
-                "{scheme}:// asks for TLS, which this version does not have yet"
+                "{scheme}:// asks for TLS: build keyslot with its feature \"tls\" (cargo add keyslot --features tls)"
             )));
         }
         other => {
             return Err(Error::config(format!(
-                "unknown scheme \"{other}://\"; expected redis:// or valkey://"
+                "unknown scheme \"{other}://\"; expected redis:// or valkey://, or for TLS rediss:// or valkeys://"
             )));
         }
-    }
-    parse_rest(rest).map_err(|error| {
+    };
+    parse_rest(rest).map(|config| Config { over_tls, ..config }).map_err(|error| {
         // Then the authority ended too early, and what is named as a bad part may be one of the password.
         if rest.split_once(['/', '?']).is_some_and(|(_, after)| after.contains('@')) {
             Error::config(
@@ -54,7 +56,7 @@ fn parse_rest(rest: &str) -> Result<Config, Error> {
     };
 
     let mut config = Config { seeds: seeds(hosts)?, ..Config::default() };
-    config.credentials = userinfo.map(credentials).transpose()?.flatten();
+    config.credentials = userinfo.map(credentials).transpose()?.flatten().map(CredentialsSource::Fixed);
     if !matches!(path, "" | "0") {
         return Err(Error::config(format!(
             "database \"/{path}\" in the URL: a cluster has database 0 only; leave it out"
@@ -101,10 +103,8 @@ fn credentials(userinfo: &str) -> Result<Option<Credentials>, Error> {
         Error::config("the URL has a user without a password; write user:password@ or :password@")
     })?;
     let user = decode(user, "user")?;
-    Ok(Some(Credentials {
-        username: (!user.is_empty()).then_some(user),
-        password: decode(password, "password")?,
-    }))
+    let credentials = Credentials::password(decode(password, "password")?);
+    Ok(Some(Credentials { username: (!user.is_empty()).then_some(user), ..credentials }))
 }
 
 fn decode(text: &str, part: &str) -> Result<String, Error> {
@@ -189,6 +189,7 @@ fn duration(name: &str, value: &str) -> Result<Duration, Error> {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::credentials::CredentialsSource;
     use crate::config::read_from::ReadFrom;
     use std::time::Duration;
 
@@ -204,7 +205,7 @@ mod tests {
         .unwrap();
         let seeds: Vec<String> = config.seeds.iter().map(ToString::to_string).collect();
         assert_eq!(seeds, ["127.0.0.1:7000", "node-2:6379", "[::1]:7002", "[::1]:6379"]);
-        let credentials = config.credentials.unwrap();
+        let Some(CredentialsSource::Fixed(credentials)) = config.credentials else { panic!("none") };
         assert_eq!((credentials.username.as_deref(), credentials.password.as_str()), (Some("ann"), "p@ss"));
         assert_eq!(config.client_name.as_deref(), Some("loader"));
         assert_eq!(config.command_timeout, Duration::from_secs(2));
@@ -215,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_password_needs_no_user_and_may_contain_an_at_sign() {
-        let credentials = parse("redis://:a@b@host:1/0").unwrap().credentials.unwrap();
+        let config = parse("redis://:a@b@host:1/0").unwrap();
+        let Some(CredentialsSource::Fixed(credentials)) = config.credentials else { panic!("none") };
         assert_eq!((credentials.username, credentials.password.as_str()), (None, "a@b"));
     }
 
@@ -223,8 +225,10 @@ mod tests {
     fn an_error_names_the_bad_part() {
         for (url, text) in [
             ("127.0.0.1:7000", "the URL has no scheme; expected redis://host:port[,host:port...][?options]"),
-            ("http://a", "unknown scheme \"http://\"; expected redis:// or valkey://"),
-            ("rediss://a", "rediss:// asks for TLS, which this version does not have yet"),
+            (
+                "http://a",
+                "unknown scheme \"http://\"; expected redis:// or valkey://, or for TLS rediss:// or valkeys://",
+            ),
             ("redis://", "bad seed: \"\" has no host"),
             ("redis://a:1,,b:2", "bad seed: \"\" has no host"),
             ("redis://a:70000", "bad seed: \"70000\" in \"a:70000\" is not a port number"),
@@ -254,6 +258,20 @@ mod tests {
             assert_eq!(parse(url).unwrap_err().to_string(), text, "{url}");
         }
         assert!(parse("redis://a?colour=red").unwrap_err().to_string().contains("\"colour\""));
+    }
+
+    #[test]
+    fn tls_is_on_by_its_scheme_or_the_missing_feature_is_named() {
+        assert!(!parse("valkey://a").unwrap().over_tls);
+        for scheme in ["rediss", "valkeys"] {
+            match parse(&format!("{scheme}://a")) {
+                Ok(config) => assert!(config.over_tls && cfg!(feature = "tls")),
+                Err(error) => {
+                    let text = "asks for TLS: build keyslot with its feature \"tls\"";
+                    assert!(error.to_string().contains(text) && !cfg!(feature = "tls"), "{error}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,12 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::command::Command;
-use crate::connection::handshake::{Connection, Purpose, encode};
+use crate::config::credentials::Credentials;
+use crate::connection::handshake::{Connection, Purpose, auth, encode};
 use crate::connection::link_context::LinkContext;
 use crate::connection::link_task;
+use crate::connection::logins::Renewals;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
@@ -31,13 +35,32 @@ pub(crate) struct Feed {
     heard: bool,
     outgoing: Vec<u8>,
     written: usize,
+    /// What it is to authenticate anew with. `None` if that never changes, and by RESP2, where a connection with subscriptions
+    /// takes no `AUTH`.
+    renewals: Option<BoxStream<'static, Credentials>>,
 }
 
 impl Feed {
     /// Connects and greets within the connect timeout. Dropping the future closes what was opened.
     pub(crate) async fn open(node: NodeAddr, context: Arc<LinkContext>) -> Result<Self, ConnectError> {
-        let connection = link_task::open(&node, &context, Purpose::Commands).await?;
-        Ok(Self { connection, decoded: 0, heard: false, outgoing: Vec::new(), written: 0 })
+        let mut connection = link_task::open(&node, &context, Purpose::Commands).await?;
+        let renewals = connection.renewals.take().filter(|_| connection.speaks_resp3).map(|renewals| {
+            let next = async |mut renewals: Renewals| Some((renewals.next().await, renewals));
+            stream::unfold(renewals, next).boxed()
+        });
+        Ok(Self { connection, decoded: 0, heard: false, outgoing: Vec::new(), written: 0, renewals })
+    }
+
+    /// Enqueues an `AUTH` if the credentials have changed; true if it did.
+    pub(crate) fn poll_login(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(renewals) = &mut self.renewals else { return false };
+        match renewals.poll_next_unpin(cx) {
+            Poll::Ready(Some(credentials)) => {
+                self.push(&auth(&credentials));
+                true
+            }
+            Poll::Ready(None) | Poll::Pending => false,
+        }
     }
 
     /// Enqueues a command; [`Feed::poll_flush`] writes it.

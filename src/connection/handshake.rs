@@ -7,7 +7,9 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::command::Command;
-use crate::config::{Config, Credentials, Protocol};
+use crate::config::credentials::Credentials;
+use crate::config::{Config, Protocol};
+use crate::connection::logins::{Login, Renewals};
 use crate::connection::loss::ConnectError;
 use crate::protocol::body::push_header;
 use crate::protocol::codec::Decoder;
@@ -19,12 +21,19 @@ use crate::transport::Transport;
 /// How much room a read has at least: a greeting is short, and many connections are not used at once.
 const READ: usize = 1 << 10;
 
+/// The largest reply to a greeting that is accepted; they are a few hundred bytes, and some KiB with many modules. Nobody has
+/// authenticated yet, and there may be many connections at once.
+const LARGEST_GREETING: usize = 1 << 20;
+
 /// A connection that is ready for commands.
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Transport>,
     pub(super) decoder: Decoder,
     pub(super) incoming: BytesMut,
     pub(super) open: OpenConnection,
+    pub(super) speaks_resp3: bool,
+    /// `None` if what it has authenticated with never changes.
+    pub(super) renewals: Option<Renewals>,
 }
 
 /// What a connection is for.
@@ -41,34 +50,46 @@ pub(crate) enum Purpose {
 pub(super) async fn greet(
     stream: Box<dyn Transport>,
     config: &Config,
+    login: Login,
     purpose: Purpose,
 ) -> Result<Connection, ConnectError> {
-    let mut connection = greet_by_name(stream, config).await?;
+    let mut connection = greet_by_name(stream, config, login).await?;
     match purpose {
-        Purpose::Commands => Ok(connection),
+        Purpose::Commands => {}
         Purpose::ReplicaReads => {
-            match connection.exchange(&[Command::new("READONLY")]).await?.into_iter().next() {
-                Some(Value::Error(error)) => Err(ConnectError::Refused(error)),
-                Some(_) | None => Ok(connection),
+            let readonly = connection.exchange(&[Command::new("READONLY")]).await?;
+            if let Some(Value::Error(error)) = readonly.into_iter().next() {
+                return Err(ConnectError::Refused(error));
             }
         }
     }
+    Ok(Connection { decoder: connection.decoder.with_limit(config.max_reply), ..connection })
 }
 
-async fn greet_by_name(stream: Box<dyn Transport>, config: &Config) -> Result<Connection, ConnectError> {
-    let decoder = Decoder::new(config.max_reply);
-    let open = OpenConnection::default();
-    let mut connection = Connection { stream, decoder, incoming: BytesMut::new(), open };
+async fn greet_by_name(
+    stream: Box<dyn Transport>,
+    config: &Config,
+    login: Login,
+) -> Result<Connection, ConnectError> {
+    let Login { credentials, renewals } = login;
+    let mut connection = Connection {
+        stream,
+        decoder: Decoder::new(config.max_reply.min(LARGEST_GREETING)),
+        incoming: BytesMut::new(),
+        open: OpenConnection::default(),
+        speaks_resp3: false,
+        renewals,
+    };
     if config.protocol == Protocol::Auto {
-        let mut commands = vec![hello(config)];
+        let mut commands = vec![hello(config, credentials.as_ref())];
         commands.extend(library_info());
         match connection.exchange(&commands).await?.into_iter().next() {
             Some(Value::Error(error)) if wants_resp2(&error) => {}
             Some(Value::Error(error)) => return Err(ConnectError::Refused(error)),
-            Some(_) | None => return Ok(connection),
+            Some(_) | None => return Ok(Connection { speaks_resp3: true, ..connection }),
         }
     }
-    let mut commands: Vec<Command> = config.credentials.iter().map(auth).collect();
+    let mut commands: Vec<Command> = credentials.iter().map(auth).collect();
     let required = commands.len();
     commands.extend(config.client_name.iter().map(|name| Command::new("CLIENT SETNAME").arg(name)));
     commands.extend(library_info());
@@ -82,9 +103,9 @@ async fn greet_by_name(stream: Box<dyn Transport>, config: &Config) -> Result<Co
     }
 }
 
-fn hello(config: &Config) -> Command {
+fn hello(config: &Config, credentials: Option<&Credentials>) -> Command {
     let mut hello = Command::new("HELLO").arg(3);
-    if let Some(credentials) = &config.credentials {
+    if let Some(credentials) = credentials {
         let user = credentials.username.as_deref().unwrap_or("default");
         hello = hello.arg("AUTH").arg(user).arg(&credentials.password);
     }
@@ -94,7 +115,8 @@ fn hello(config: &Config) -> Command {
     }
 }
 
-fn auth(credentials: &Credentials) -> Command {
+/// The same for a connection that is greeted already.
+pub(super) fn auth(credentials: &Credentials) -> Command {
     match &credentials.username {
         Some(user) => Command::new("AUTH").arg(user).arg(&credentials.password),
         None => Command::new("AUTH").arg(&credentials.password),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::connection::dials::Dials;
+use crate::connection::logins::Logins;
 use crate::node::NodeAddr;
 use crate::stats::Counters;
 use crate::transport::Connector;
@@ -17,6 +18,7 @@ pub(crate) struct LinkContext {
     pub(crate) observer: Arc<dyn LinkObserver>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) dials: Dials,
+    pub(crate) logins: Arc<Logins>,
 }
 
 /// Is told when a node gives reason to look at the topology.

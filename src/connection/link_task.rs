@@ -2,8 +2,10 @@
 //! [`Conversation`] after the other.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::observed::{class_of_loss, note_connect};
 use crate::connection::queue::{LinkShared, QueueState};
+use crate::connection::relogin::kept_logged_in;
 use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
 
@@ -27,14 +30,17 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
     loop {
         until_wanted(&shared).await;
         match open_while_queue_expires(&shared, &context, purpose).await {
-            Ok(connection) => {
+            Ok(mut connection) => {
                 if std::mem::replace(&mut was_connected, true) {
                     context.counters.reconnected(&shared.node);
                 }
                 let made = Instant::now();
+                let renewals = connection.renewals.take();
                 // What was not written stays queued and leaves with the next connection.
-                let cause =
-                    Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run().await;
+                let conversation =
+                    Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run();
+                let limit = Some(context.config.command_timeout);
+                let cause = kept_logged_in(conversation, renewals, &shared, &context, limit).await;
                 context.dials.ended(&shared.node, made);
                 context.counters.disconnected(&shared.node, class_of_loss(&cause));
                 context.observer.troubled(&shared.node);
@@ -66,10 +72,16 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
 }
 
 /// Serves one connection and then refuses everything.
-pub(super) async fn serve_once(shared: Arc<LinkShared>, connection: Connection, context: Arc<LinkContext>) {
+pub(super) async fn serve_once(
+    shared: Arc<LinkShared>,
+    mut connection: Connection,
+    context: Arc<LinkContext>,
+) {
     let _closing = Closing(&shared);
     let made = Instant::now();
-    let cause = Conversation::new(&shared, &context, connection, None).run().await;
+    let renewals = connection.renewals.take();
+    let conversation = Conversation::new(&shared, &context, connection, None).run();
+    let cause = kept_logged_in(conversation, renewals, &shared, &context, None).await;
     context.dials.ended(&shared.node, made);
     shared.close(&cause);
     context.counters.disconnected(&shared.node, class_of_loss(&cause));
@@ -93,10 +105,21 @@ pub(super) async fn open(
     let mut turn = context.dials.turn(node).await?;
     let begun = Instant::now();
     let limit = context.config.connect_timeout;
+    let asks_provider = AtomicBool::new(false);
     let connecting = async {
         let stream =
             context.connector.connect(node).await.map_err(|error| ConnectError::Io(Arc::new(error)))?;
-        greet(stream, &context.config, purpose).await
+        asks_provider.store(true, Ordering::Relaxed);
+        let login = context.logins.begin().await?;
+        asks_provider.store(false, Ordering::Relaxed);
+        greet(stream, &context.config, login, purpose).await.map_err(|error| match error {
+            ConnectError::Io(error)
+                if error.kind() == io::ErrorKind::ConnectionReset && !context.config.over_tls =>
+            {
+                ConnectError::Reset(error)
+            }
+            error => error,
+        })
     };
     let mut connecting = pin!(timeout(limit, connecting));
     let result = match timeout(COUNTS_FOR, &mut connecting).await {
@@ -106,7 +129,13 @@ pub(super) async fn open(
             connecting.await
         }
     };
-    let mut result = result.unwrap_or(Err(ConnectError::Timeout(limit)));
+    let mut result = result.unwrap_or_else(|_| {
+        Err(match (asks_provider.load(Ordering::Relaxed), context.config.over_tls) {
+            (true, _) => ConnectError::Credentials(format!("no answer within {limit:?}").into()),
+            (false, true) => ConnectError::TlsTimeout(limit),
+            (false, false) => ConnectError::Timeout(limit),
+        })
+    });
     note_connect(context, node, begun.elapsed(), &mut result);
     match &result {
         Ok(_connection) => context.dials.succeeded(node),

@@ -15,6 +15,16 @@ pub(crate) enum ConnectError {
     Io(Arc<io::Error>),
     #[error("no answer within the connect timeout of {0:?}")]
     Timeout(std::time::Duration),
+    #[error(
+        "no answer within the connect timeout of {0:?}; a port without TLS may be silent like this when it is greeted in TLS"
+    )]
+    TlsTimeout(std::time::Duration),
+    #[error("the credentials provider failed: {0}")]
+    Credentials(Arc<str>),
+    #[error(
+        "it reset the connection when it was greeted, as a port for TLS does to a client without (rediss://): {0}"
+    )]
+    Reset(Arc<io::Error>),
     #[error("it closed the connection during the handshake")]
     Closed,
     #[error("it refused the handshake: {0}")]

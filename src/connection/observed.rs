@@ -138,8 +138,9 @@ pub(super) fn note_connect(
 
 fn failure_of(error: &ConnectError) -> ConnectFailure<'_> {
     let class = match error {
-        ConnectError::Io(_) => "io",
-        ConnectError::Timeout(_) => "timeout",
+        ConnectError::Io(_) | ConnectError::Reset(_) => "io",
+        ConnectError::Timeout(_) | ConnectError::TlsTimeout(_) => "timeout",
+        ConnectError::Credentials(_) => "credentials",
         ConnectError::Closed => "closed",
         ConnectError::Refused(error) => shown_code(error.code()),
         ConnectError::NotResp(_) => "protocol",
@@ -148,9 +149,13 @@ fn failure_of(error: &ConnectError) -> ConnectFailure<'_> {
         ConnectError::Refused(error) => {
             matches!(error.class(), ErrorCode::NoAuth | ErrorCode::WrongPass | ErrorCode::NoPerm)
         }
-        ConnectError::Io(_) | ConnectError::Timeout(_) | ConnectError::Closed | ConnectError::NotResp(_) => {
-            false
-        }
+        ConnectError::Credentials(_) => true,
+        ConnectError::Io(_)
+        | ConnectError::Reset(_)
+        | ConnectError::Timeout(_)
+        | ConnectError::TlsTimeout(_)
+        | ConnectError::Closed
+        | ConnectError::NotResp(_) => false,
     };
     ConnectFailure { class, is_about_credentials }
 }

@@ -1,6 +1,7 @@
 //! [`Outgoing`]: encoded commands that wait to be written, and who waits for their replies. No I/O.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 use bytes::Bytes;
@@ -222,7 +223,7 @@ impl Entry {
 }
 
 /// The bytes of commands in order, and an entry for each command or unit of them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outgoing {
     bytes: Vec<u8>,
     /// Long arguments with the place in `bytes` where each belongs.
@@ -234,6 +235,13 @@ pub(super) struct Outgoing {
     segment_cursor: usize,
     /// How much of the first entry is written.
     entry_cursor: usize,
+}
+
+impl fmt::Debug for Outgoing {
+    /// Without the bytes: a password may be among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("entries", &self.entries.len()).finish_non_exhaustive()
+    }
 }
 
 impl Outgoing {

@@ -289,6 +289,7 @@ mod tests {
     use crate::connection::budget::Bound;
     use crate::connection::dials::Dials;
     use crate::connection::link_context::{LinkContext, LinkObserver};
+    use crate::connection::logins::Logins;
     use crate::connection::loss::LossCause;
     use crate::node::NodeAddr;
     use crate::stats::Counters;
@@ -316,6 +317,7 @@ mod tests {
             observer: Arc::new(Nobody),
             counters: Arc::new(Counters::default()),
             dials: Dials::default(),
+            logins: Arc::new(Logins::new(None, Arc::default())),
         });
         for end in [NodePool::retire, NodePool::sever] {
             let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1));

@@ -168,7 +168,8 @@ impl Queue {
         self.wake();
     }
 
-    fn wake(&mut self) {
+    /// There is something for the task to do.
+    pub(super) fn wake(&mut self) {
         if let Some(task) = self.sleeper.take() {
             task.wake();
         }

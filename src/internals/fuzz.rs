@@ -86,7 +86,7 @@ pub fn classify(text: &str) -> (ErrorKind, Outcome) {
 ///
 /// The text of what is wrong with them.
 pub fn read_topology([slots, shards, info]: [Value; 3], asked: &NodeAddr) -> Result<SlotMap, String> {
-    let replies = TopologyReplies { slots, shards, info, nodes: Value::Nil };
+    let replies = TopologyReplies { slots, shards, info, nodes: Value::Nil, over_tls: false };
     discovery::read(&replies, asked).map_err(|error| error.to_string())
 }
 

@@ -41,7 +41,8 @@ impl Discoverer {
         let mut decoder = Decoder::new(usize::MAX);
         let mut next = || -> Option<Value> { decoder.decode(&mut buffer).ok()? };
         let (slots, shards, info) = (next()?, next()?, next()?);
-        let replies = TopologyReplies { slots, shards, info, nodes: next().unwrap_or(Value::Nil) };
+        let nodes = next().unwrap_or(Value::Nil);
+        let replies = TopologyReplies { slots, shards, info, nodes, over_tls: false };
         read(&replies, &NodeAddr::new("127.0.0.1", 6379)).ok()
     }
 

@@ -76,6 +76,11 @@ impl Decoder {
         Self { open: Vec::new(), string: None, scanned: 0, spent: 0, max_reply }
     }
 
+    /// The same with another limit from the next reply on.
+    pub(crate) fn with_limit(self, max_reply: usize) -> Self {
+        Self { max_reply, ..self }
+    }
+
     /// Takes the next whole reply from the front of `buffer`, or `None` until more bytes are there.
     ///
     /// After an error the decoder must not be used again: the place of the next reply is unknown.

@@ -56,6 +56,10 @@ pub struct Stats {
     pub disagreements: u64,
     /// Slot maps that were installed because a refresh or a redirect brought something new.
     pub map_changes: u64,
+    /// Live connections that have authenticated anew because their credentials changed.
+    pub logins_renewed: u64,
+    /// Those that tried to and were refused; they go on as the user that they were.
+    pub logins_refused: u64,
     /// Redirects by the node that they pointed to.
     pub redirected_to: BTreeMap<NodeAddr, u64>,
     /// The figures of each node: of those in the slot map, and of those that were connected to before. Beyond 4096 nodes,

@@ -10,11 +10,13 @@ use futures::future::{join_all, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::command::Command;
-use crate::config::{Config, Credentials};
+use crate::config::Config;
+use crate::config::credentials::{Credentials, CredentialsSource};
 use crate::connection::budget::{Bound, Budget};
 use crate::connection::dials::Dials;
 use crate::connection::link::{Link, Refusal};
 use crate::connection::link_context::{LinkContext, LinkObserver};
+use crate::connection::logins::Logins;
 use crate::connection::loss::{Loss, LossCause};
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, ErrorKind, Outcome};
@@ -23,6 +25,7 @@ use crate::protocol::value::Value;
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::testkit::server::StartError;
+use crate::transport::Connector;
 
 /// How long nodes may take to see the same cluster, and a server to answer.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
@@ -35,6 +38,20 @@ const REPLY: Duration = Duration::from_secs(30);
 
 /// What one connection may have queued; commands of tests are smaller.
 const ROOM: usize = 64 << 20;
+
+/// How the kit itself reaches the nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    pub(super) credentials: Option<Credentials>,
+    pub(super) connector: Arc<dyn Connector>,
+}
+
+impl Access {
+    /// Without TLS.
+    pub(super) fn plain(credentials: Option<Credentials>) -> Self {
+        Self { credentials, connector: Arc::new(TcpConnector) }
+    }
+}
 
 /// A node over a connection of its own.
 #[derive(Debug)]
@@ -52,12 +69,15 @@ impl LinkObserver for Unobserved {
 }
 
 impl Peer {
-    pub(super) async fn connect(node: &NodeAddr, credentials: Option<&Credentials>) -> Result<Self, Error> {
+    pub(super) async fn connect(node: &NodeAddr, access: &Access) -> Result<Self, Error> {
+        let counters = Arc::new(Counters::default());
+        let source = access.credentials.clone().map(CredentialsSource::Fixed);
         let context = LinkContext {
-            config: Arc::new(Config { credentials: credentials.cloned(), ..Config::default() }),
-            connector: Arc::new(TcpConnector),
+            config: Arc::new(Config::default()),
+            connector: Arc::clone(&access.connector),
             observer: Arc::new(Unobserved),
-            counters: Arc::new(Counters::default()),
+            logins: Arc::new(Logins::new(source, Arc::clone(&counters))),
+            counters,
             dials: Dials::default(),
         };
         let budget = Budget::new(ROOM, Bound::new(ROOM));
@@ -74,10 +94,10 @@ impl Peer {
     /// As [`Peer::ask`] over a connection for this command alone, which is within its time.
     pub(super) async fn ask_once(
         node: &NodeAddr,
-        credentials: Option<&Credentials>,
+        access: &Access,
         command: &Command,
     ) -> Result<Value, Error> {
-        let asked = async { Self::connect(node, credentials).await?.ask(command).await };
+        let asked = async { Self::connect(node, access).await?.ask(command).await };
         timeout(time_of(command), asked).await.unwrap_or_else(|_| Err(overdue(node, command)))
     }
 
@@ -218,20 +238,17 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) async fn connect(node: &NodeAddr, credentials: Option<&Credentials>) -> Result<Self, Error> {
-        let peer = Peer::connect(node, credentials).await?;
+    pub(super) async fn connect(node: &NodeAddr, access: &Access) -> Result<Self, Error> {
+        let peer = Peer::connect(node, access).await?;
         Ok(Self { id: peer.text(&Command::new("CLUSTER MYID")).await?, peer })
     }
 }
 
 /// Connects with all, waiting for those that are loading: then they do not even tell their ids.
-pub(super) async fn connect_all(
-    nodes: &[NodeAddr],
-    credentials: Option<&Credentials>,
-) -> Result<Vec<Member>, StartError> {
+pub(super) async fn connect_all(nodes: &[NodeAddr], access: &Access) -> Result<Vec<Member>, StartError> {
     let mut members = Vec::new();
     until(async || {
-        let connected = try_join_all(nodes.iter().map(|node| Member::connect(node, credentials))).await;
+        let connected = try_join_all(nodes.iter().map(|node| Member::connect(node, access))).await;
         members = connected.map_err(|error| format!("  {error}"))?;
         Ok(())
     })

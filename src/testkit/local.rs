@@ -9,15 +9,17 @@ use futures::future::try_join_all;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::command::Command;
-use crate::config::Credentials;
+use crate::config::credentials::Credentials;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::node::NodeAddr;
 use crate::protocol::from_value::FromValue;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
-use crate::testkit::form::{Member, Peer, connect_all, create, meet, until_agreed, until_joined};
-use crate::testkit::process::{Home, Process};
+use crate::testkit::form::{Access, Member, Peer, connect_all, create, meet, until_agreed, until_joined};
+use crate::testkit::process::{Home, Ports, Process};
 use crate::testkit::server::{Server, StartError};
+#[cfg(feature = "testkit-tls")]
+use crate::testkit::tls::{ClusterTls, LocalTls};
 
 /// Keys that one `MIGRATE` moves at most; the source serves nobody meanwhile.
 const BATCH: usize = 100;
@@ -35,7 +37,9 @@ pub struct LocalCluster {
     nodes: Mutex<Vec<Arc<Process>>>,
     server: Server,
     settings: String,
-    credentials: Option<Credentials>,
+    access: Box<Access>,
+    #[cfg(feature = "testkit-tls")]
+    tls: Option<Box<ClusterTls>>,
     home: Home,
 }
 
@@ -60,6 +64,8 @@ pub struct LocalClusterBuilder {
     node_timeout: Duration,
     settings: Vec<(String, String)>,
     credentials: Option<Credentials>,
+    #[cfg(feature = "testkit-tls")]
+    tls: Option<LocalTls>,
 }
 
 impl LocalClusterBuilder {
@@ -99,7 +105,14 @@ impl LocalClusterBuilder {
 
     /// The password of the `default` user, for clients and between the nodes; default none.
     pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials { username: None, password: password.into() });
+        self.credentials = Some(Credentials::password(password));
+        self
+    }
+
+    /// Servers that speak TLS, which their program must have been built with; default without. Feature `testkit-tls`.
+    #[cfg(feature = "testkit-tls")]
+    pub fn tls(mut self, tls: LocalTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -120,17 +133,34 @@ impl LocalClusterBuilder {
             )));
         }
         let server = self.server.clone().map_or_else(Server::find, Ok)?;
+        let home = Home::new()?;
+        #[cfg_attr(not(feature = "testkit-tls"), expect(unused_mut, reason = "TLS adds lines"))]
+        let mut settings = self.lines(&server);
+        #[cfg(feature = "testkit-tls")]
+        let tls = self.tls.map(|tls| ClusterTls::prepare(tls, home.path()).map(Box::new)).transpose()?;
+        #[cfg(feature = "testkit-tls")]
+        let access = match &tls {
+            Some(tls) => {
+                settings.insert_str(0, tls.lines());
+                tls.access(self.credentials)?
+            }
+            None => Access::plain(self.credentials),
+        };
+        #[cfg(not(feature = "testkit-tls"))]
+        let access = Access::plain(self.credentials);
         let cluster = LocalCluster {
             nodes: Mutex::default(),
-            settings: self.lines(&server),
-            credentials: self.credentials,
-            home: Home::new()?,
+            settings,
+            access: Box::new(access),
+            #[cfg(feature = "testkit-tls")]
+            tls,
+            home,
             server,
         };
         let started = (0..primaries * (replicas + 1)).map(|_| cluster.start_node());
         // All that were started are dropped if one fails.
         *cluster.lock() = try_join_all(started).await?;
-        let members = connect_all(&cluster.nodes(), cluster.credentials.as_ref()).await?;
+        let members = connect_all(&cluster.nodes(), &cluster.access).await?;
         create(&members, primaries, cluster.server.version().is_at_least(7, 0)).await?;
         Ok(cluster)
     }
@@ -186,17 +216,50 @@ impl LocalCluster {
             node_timeout: Duration::from_secs(2),
             settings: Vec::new(),
             credentials: None,
+            #[cfg(feature = "testkit-tls")]
+            tls: None,
         }
     }
 
-    /// A URL with all nodes, and the password if there is one: `redis://127.0.0.1:12000,127.0.0.1:12001`.
+    /// A URL with all nodes, and the password if there is one: `redis://127.0.0.1:12000,127.0.0.1:12001`; `rediss://` if they
+    /// speak TLS only.
     #[must_use]
     pub fn url(&self) -> String {
         let nodes: Vec<String> = self.nodes().iter().map(ToString::to_string).collect();
-        let password = self.credentials.iter().fold(String::new(), |_, Credentials { password, .. }| {
-            format!(":{}@", utf8_percent_encode(password, NON_ALPHANUMERIC))
-        });
-        format!("redis://{password}{}", nodes.join(","))
+        let password =
+            self.access.credentials.iter().fold(String::new(), |_, Credentials { password, .. }| {
+                format!(":{}@", utf8_percent_encode(password, NON_ALPHANUMERIC))
+            });
+        format!("{}://{password}{}", self.scheme(), nodes.join(","))
+    }
+
+    #[cfg(feature = "testkit-tls")]
+    fn scheme(&self) -> &'static str {
+        if self.tls().is_some_and(ClusterTls::is_asked_by_tls) { "rediss" } else { "redis" }
+    }
+
+    #[cfg(not(feature = "testkit-tls"))]
+    fn scheme(&self) -> &'static str {
+        "redis"
+    }
+
+    /// What a client needs to reach the nodes by TLS: the authority that made their certificates, and an identity of its own.
+    /// `None` without [`LocalClusterBuilder::tls`].
+    #[cfg(feature = "testkit-tls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&ClusterTls> {
+        self.tls.as_deref()
+    }
+
+    /// Where `node` listens with the other of TLS and plain text, of a cluster with both.
+    ///
+    /// # Errors
+    ///
+    /// If it has one port only.
+    #[cfg(feature = "testkit-tls")]
+    pub fn other_port_of(&self, node: &NodeAddr) -> Result<NodeAddr, Error> {
+        let process = self.process(node)?;
+        process.other_node().ok_or_else(|| Error::usage("it has one port").with_node(node.clone()))
     }
 
     /// All nodes, running or not: first those that were started as primaries, then their replicas (of the first
@@ -233,7 +296,7 @@ impl LocalCluster {
     /// If there is no reply, for 30 s or for the command's own [`timeout`](Command::timeout).
     pub async fn command(&self, node: &NodeAddr, command: Command) -> Result<Value, Error> {
         self.process(node)?;
-        Peer::ask_once(node, self.credentials.as_ref(), &command).await
+        Peer::ask_once(node, &self.access, &command).await
     }
 
     /// The id that this node has in the cluster.
@@ -307,7 +370,7 @@ impl LocalCluster {
     ///
     /// [`StartError`] with the last lines of its log.
     pub async fn restart(&self, node: &NodeAddr) -> Result<(), StartError> {
-        self.process(node)?.restart(self.credentials.as_ref()).await
+        self.process(node)?.restart(&self.access).await
     }
 
     /// Starts one more node and makes it known to those that run: a primary without slots. Returns when it is
@@ -317,7 +380,7 @@ impl LocalCluster {
     ///
     /// [`StartError`] if it does not start, or is not known after 30 s.
     pub async fn add_node(&self) -> Result<NodeAddr, StartError> {
-        let mut members = connect_all(&self.running(), self.credentials.as_ref()).await?;
+        let mut members = connect_all(&self.running(), &self.access).await?;
         let process = self.start_node().await?;
         let node = process.node().clone();
         self.lock().push(process);
@@ -337,7 +400,7 @@ impl LocalCluster {
     ///
     /// [`StartError::NotFormed`] with what each node misses after 30 s.
     pub async fn wait_until_ok(&self) -> Result<(), StartError> {
-        until_agreed(&connect_all(&self.running(), self.credentials.as_ref()).await?).await
+        until_agreed(&connect_all(&self.running(), &self.access).await?).await
     }
 
     /// Moves `slot` with all of its keys: [`open_slot`](Self::open_slot), [`migrate_keys`](Self::migrate_keys) until
@@ -394,7 +457,7 @@ impl LocalCluster {
             moved += keys.len();
             let mut migrate =
                 Command::new("MIGRATE").arg(to.host()).arg(to.port()).arg("").arg(0).arg(MIGRATE_MILLIS);
-            if let Some(Credentials { password, .. }) = &self.credentials {
+            if let Some(Credentials { password, .. }) = &self.access.credentials {
                 migrate = migrate.arg("AUTH").arg(password);
             }
             source.order(&migrate.arg("KEYS").args(keys)).await?;
@@ -423,19 +486,29 @@ impl LocalCluster {
     }
 
     async fn start_node(&self) -> Result<Arc<Process>, StartError> {
-        Process::start(&self.home, &self.server, &self.settings, self.credentials.as_ref())
+        Process::start(&self.home, &self.server, self.ports(), &self.settings, &self.access)
             .await
             .map(Arc::new)
     }
 
+    #[cfg(feature = "testkit-tls")]
+    fn ports(&self) -> Ports {
+        self.tls().map_or(Ports::Plain, ClusterTls::ports)
+    }
+
+    #[cfg(not(feature = "testkit-tls"))]
+    fn ports(&self) -> Ports {
+        Ports::Plain
+    }
+
     async fn peer(&self, node: &NodeAddr) -> Result<Peer, Error> {
         self.process(node)?;
-        Peer::connect(node, self.credentials.as_ref()).await
+        Peer::connect(node, &self.access).await
     }
 
     async fn member(&self, node: &NodeAddr) -> Result<Member, Error> {
         self.process(node)?;
-        Member::connect(node, self.credentials.as_ref()).await
+        Member::connect(node, &self.access).await
     }
 
     fn process(&self, node: &NodeAddr) -> Result<Arc<Process>, Error> {
@@ -483,7 +556,8 @@ impl LocalServer {
     /// [`StartError`] with the last lines of its log.
     pub async fn start(server: Server) -> Result<Self, StartError> {
         let home = Home::new()?;
-        let process = Process::start(&home, &server, debug_command(&server), None).await?;
+        let access = Access::plain(None);
+        let process = Process::start(&home, &server, Ports::Plain, debug_command(&server), &access).await?;
         Ok(Self { process, home })
     }
 
@@ -517,7 +591,7 @@ impl LocalServer {
     ///
     /// If there is no reply, for 30 s or for the command's own [`timeout`](Command::timeout).
     pub async fn command(&self, command: Command) -> Result<Value, Error> {
-        Peer::ask_once(self.node(), None, &command).await
+        Peer::ask_once(self.node(), &Access::plain(None), &command).await
     }
 
     /// As [`LocalCluster::kill`].
@@ -553,6 +627,6 @@ impl LocalServer {
     ///
     /// [`StartError`] with the last lines of its log.
     pub async fn restart(&self) -> Result<(), StartError> {
-        self.process.restart(None).await
+        self.process.restart(&Access::plain(None)).await
     }
 }

@@ -39,6 +39,8 @@ mod ports;
 mod process;
 mod server;
 pub mod sim;
+#[cfg(feature = "testkit-tls")]
+mod tls;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -47,3 +49,5 @@ pub use local::{LocalCluster, LocalClusterBuilder, LocalServer};
 pub use server::{Server, ServerVersion, StartError};
 pub use sim::builder::SimClusterBuilder;
 pub use sim::cluster::SimCluster;
+#[cfg(feature = "testkit-tls")]
+pub use tls::{CertificateAuthority, ClusterTls, Identity, LocalTls};

@@ -13,11 +13,10 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::command::Command;
-use crate::config::Credentials;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
-use crate::testkit::form::{LIMIT, LOOK, Peer};
+use crate::testkit::form::{Access, LIMIT, LOOK, Peer};
 use crate::testkit::ports::ReservedPort;
 use crate::testkit::server::{Server, StartError};
 
@@ -114,6 +113,19 @@ impl Drop for Watchdog {
     }
 }
 
+/// Where a server listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(feature = "testkit-tls"), expect(dead_code, reason = "the others are for TLS"))]
+pub(super) enum Ports {
+    Plain,
+    Tls,
+    /// Both, of which the cluster tells that for TLS to clients who come by TLS, and the plain one to others. The node is
+    /// named by the first.
+    TlsAndPlain,
+    /// Both, of which the cluster tells the plain one to all (`tls-cluster no`). The node is named by that.
+    PlainAndTls,
+}
+
 /// One server: running, stopped, or ended and perhaps started again.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -123,6 +135,7 @@ pub(super) struct Process {
     child: Mutex<Child>,
     is_stopped: AtomicBool,
     _port: ReservedPort,
+    other_port: Option<ReservedPort>,
 }
 
 impl Process {
@@ -130,13 +143,14 @@ impl Process {
     pub(super) async fn start(
         home: &Home,
         server: &Server,
+        ports: Ports,
         settings: &str,
-        credentials: Option<&Credentials>,
+        access: &Access,
     ) -> Result<Self, StartError> {
         let mut tries = 1;
         loop {
-            let process = Self::spawn(home, server, ReservedPort::any()?, settings)?;
-            match process.until_ready(credentials).await {
+            let process = Self::spawn(home, server, ports, settings)?;
+            match process.until_ready(access).await {
                 Ok(()) => return Ok(process),
                 Err(StartError::Ended { log, .. }) if tries < TRIES && log.contains("in use") => tries += 1,
                 Err(error) => return Err(error),
@@ -145,18 +159,28 @@ impl Process {
     }
 
     /// Ends what runs, starts it again with the same folder and port, and waits until it answers.
-    pub(super) async fn restart(&self, credentials: Option<&Credentials>) -> Result<(), StartError> {
+    pub(super) async fn restart(&self, access: &Access) -> Result<(), StartError> {
         self.respawn()?;
-        self.until_ready(credentials).await
+        self.until_ready(access).await
     }
 
-    fn spawn(home: &Home, server: &Server, port: ReservedPort, settings: &str) -> Result<Self, StartError> {
+    fn spawn(home: &Home, server: &Server, ports: Ports, settings: &str) -> Result<Self, StartError> {
+        let port = ReservedPort::any()?;
+        let other_port = match ports {
+            Ports::Plain | Ports::Tls => None,
+            Ports::TlsAndPlain | Ports::PlainAndTls => Some(ReservedPort::any()?),
+        };
+        let (first, other) = (port.get(), other_port.as_ref().map_or(0, ReservedPort::get));
+        let ports = match ports {
+            Ports::Plain => format!("port {first}"),
+            Ports::Tls | Ports::TlsAndPlain => format!("port {other}\ntls-port {first}\ntls-cluster yes"),
+            Ports::PlainAndTls => format!("port {first}\ntls-port {other}\ntls-cluster no"),
+        };
         let node = NodeAddr::new("127.0.0.1", port.get());
         let folder = home.path().join(port.get().to_string());
         let config = format!(
-            "bind 127.0.0.1\nport {}\ndaemonize no\nprotected-mode no\nsave \"\"\nappendonly no\n\
-             repl-diskless-sync-delay 0\n{settings}",
-            port.get()
+            "bind 127.0.0.1\n{ports}\ndaemonize no\nprotected-mode no\nsave \"\"\nappendonly no\n\
+             repl-diskless-sync-delay 0\n{settings}"
         );
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(folder.join(CONFIG), config))
@@ -169,6 +193,7 @@ impl Process {
             child: Mutex::new(child),
             is_stopped: AtomicBool::new(false),
             _port: port,
+            other_port,
         })
     }
 
@@ -181,7 +206,7 @@ impl Process {
     }
 
     /// Waits until it answers and has loaded its data.
-    async fn until_ready(&self, credentials: Option<&Credentials>) -> Result<(), StartError> {
+    async fn until_ready(&self, access: &Access) -> Result<(), StartError> {
         let (node, version) = (self.node.clone(), self.server.version().clone());
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -189,7 +214,7 @@ impl Process {
             if let Some(status) = status {
                 return Err(StartError::Ended { node, version, status, log: self.log_tail() });
             }
-            match self.greet(credentials).await {
+            match self.greet(access).await {
                 Ok(()) => return Ok(()),
                 Err(said) if Instant::now() >= deadline => {
                     let log = self.log_tail();
@@ -201,9 +226,9 @@ impl Process {
     }
 
     /// What is missing until it can be used.
-    async fn greet(&self, credentials: Option<&Credentials>) -> Result<(), String> {
+    async fn greet(&self, access: &Access) -> Result<(), String> {
         let text = |error: Error| error.to_string();
-        let peer = Peer::connect(&self.node, credentials).await.map_err(text)?;
+        let peer = Peer::connect(&self.node, access).await.map_err(text)?;
         let id = peer.process_id().await.map_err(text)?;
         // Somebody else may have bound the port a moment earlier; then ours is about to end.
         if id != Some(self.lock().id()) {
@@ -217,6 +242,12 @@ impl Process {
 
     pub(super) fn node(&self) -> &NodeAddr {
         &self.node
+    }
+
+    /// Where it listens too.
+    #[cfg(feature = "testkit-tls")]
+    pub(super) fn other_node(&self) -> Option<NodeAddr> {
+        self.other_port.as_ref().map(|port| NodeAddr::new(self.node.host(), port.get()))
     }
 
     /// How it ended, `None` while it lives.

@@ -33,6 +33,8 @@ pub(crate) struct TopologyReplies {
     pub(crate) info: Value,
     /// To `CLUSTER NODES`.
     pub(crate) nodes: Value,
+    /// They came by TLS: of a node's two ports in `CLUSTER SHARDS`, that for TLS is meant.
+    pub(crate) over_tls: bool,
 }
 
 /// Why replies are of no use.
@@ -87,7 +89,7 @@ pub(crate) fn read(replies: &TopologyReplies, asked: &NodeAddr) -> Result<SlotMa
     }
     if let Value::Array(shards) = &replies.shards {
         for shard in shards {
-            read_shard(&mut map, shard, asked);
+            read_shard(&mut map, shard, asked, replies.over_tls);
         }
     }
     Ok(map)
@@ -221,9 +223,10 @@ fn endpoint_host<'a>(
 
 /// Adds to the map what one shard of `CLUSTER SHARDS` says beyond `CLUSTER SLOTS`. What it does not understand it
 /// leaves out: ownership is settled already.
-fn read_shard(map: &mut SlotMap, shard: &Value, asked: &NodeAddr) {
+fn read_shard(map: &mut SlotMap, shard: &Value, asked: &NodeAddr, over_tls: bool) {
     let Some(Value::Array(entries)) = field(shard, "nodes") else { return };
-    let mut members: Vec<Member> = entries.iter().filter_map(|entry| shard_node(entry, asked)).collect();
+    let mut members: Vec<Member> =
+        entries.iter().filter_map(|entry| shard_node(entry, asked, over_tls)).collect();
     // A node that was reset is listed under its old id as well until that is forgotten.
     members.retain(|member| {
         let by_addr = map.index_of(&member.addr).and_then(|index| map.node(index));
@@ -276,9 +279,11 @@ struct Member {
     zone: Option<Arc<str>>,
 }
 
-fn shard_node(entry: &Value, asked: &NodeAddr) -> Option<Member> {
+fn shard_node(entry: &Value, asked: &NodeAddr, over_tls: bool) -> Option<Member> {
     let text = |name| field(entry, name).and_then(Value::as_str);
-    let port = field(entry, "port").or_else(|| field(entry, "tls-port")).and_then(Value::as_int)?;
+    // A node has one of them, or both; and only the plain one if its cluster does not tell the other.
+    let [first, second] = if over_tls { ["tls-port", "port"] } else { ["port", "tls-port"] };
+    let port = field(entry, first).or_else(|| field(entry, second)).and_then(Value::as_int)?;
     let host = endpoint_host(field(entry, "endpoint")?, || text("ip"), asked)?;
     Some(Member {
         id: text("id")?.into(),
@@ -365,7 +370,7 @@ mod tests {
     fn replies(slots: &str, shards: &str) -> TopologyReplies {
         let info =
             info("cluster_state:ok\r\ncluster_current_epoch:6\r\ncluster_my_epoch:2\r\ncluster_size:3\r\n");
-        TopologyReplies { slots: reply(slots), shards: reply(shards), info, nodes: Value::Nil }
+        TopologyReplies { slots: reply(slots), shards: reply(shards), info, nodes: Value::Nil, over_tls: false }
     }
 
     fn asked() -> NodeAddr {
@@ -629,7 +634,7 @@ mod tests {
     fn the_text_of_an_error_is_short_however_large_the_reply_was() {
         let items = vec![Value::Bulk(Bytes::from(vec![b'x'; 1000])); 1000];
         let slots = Value::Array(vec![Value::Array(items)]);
-        let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil };
+        let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil, over_tls: false };
         let mut text = String::new();
         let counted =
             allocation_counter::measure(|| text = read(&replies, &asked()).unwrap_err().to_string());
@@ -643,7 +648,7 @@ mod tests {
         let Value::Array(range) = reply(ONE_RANGE) else { panic!() };
         let failure = |count: usize| {
             let slots = Value::Array(range.iter().cycle().take(count).cloned().collect());
-            let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil };
+            let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil, over_tls: false };
             read(&replies, &asked()).err()
         };
         let text = failure(16385).map(|error| error.to_string());
@@ -766,12 +771,12 @@ mod tests {
         fn no_reply_makes_it_panic(
             slots in anything(), shards in anything(), info in anything(), nodes in anything(),
         ) {
-            drop(read(&TopologyReplies { slots, shards, info, nodes }, &asked()));
+            drop(read(&TopologyReplies { slots, shards, info, nodes, over_tls: false }, &asked()));
         }
 
         #[test]
         fn whatever_a_map_is_made_of_it_is_sound(slots in slots(), shards in shards()) {
-            let replies = TopologyReplies { slots, shards, info: Value::Nil, nodes: Value::Nil };
+            let replies = TopologyReplies { slots, shards, info: Value::Nil, nodes: Value::Nil, over_tls: true };
             if let Ok(map) = read(&replies, &asked()) {
                 prop_assert!(map.assigned_slots() > 0);
                 assert_sound(&map);

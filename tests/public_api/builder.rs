@@ -32,6 +32,7 @@ async fn every_setting_can_be_made() {
         .read_from(ReadFrom::PreferReplica)
         .check_missing_at_primary(false)
         .max_reply(1 << 20)
+        .address_map(NodeAddr::clone)
         .connector(cluster.connector())
         .connect()
         .await

@@ -73,11 +73,13 @@ enum What {
     /// With the number of pushes that are still to come, if each is an answer.
     Unsubscribe(Vec<Subscription>, usize),
     Ping,
+    /// The credentials have changed.
+    Auth,
 }
 
 enum State {
     Connecting(BoxFuture<'static, Result<Feed, ConnectError>>),
-    Open(Feed),
+    Open(Box<Feed>),
     Lost,
 }
 
@@ -86,6 +88,7 @@ pub(super) struct Line {
     pub(super) id: LineId,
     pub(super) role: Role,
     pub(super) node: NodeAddr,
+    context: Arc<LinkContext>,
     state: State,
     /// Not settled, oldest first.
     sent: VecDeque<Sent>,
@@ -107,8 +110,9 @@ impl Line {
         Self {
             id,
             role,
-            state: State::Connecting(Box::pin(Feed::open(node.clone(), context))),
+            state: State::Connecting(Box::pin(Feed::open(node.clone(), Arc::clone(&context)))),
             node,
+            context,
             sent: VecDeque::new(),
             last_ticket: 0,
             ready: VecDeque::new(),
@@ -131,7 +135,7 @@ impl Line {
 
     /// Whether an answer is still to come.
     pub(super) fn is_busy(&self) -> bool {
-        self.sent.iter().any(|sent| !matches!(sent.what, What::Ping))
+        self.sent.iter().any(|sent| !matches!(sent.what, What::Ping | What::Auth))
     }
 
     /// Sends one command for these, all of one kind, and shard channels of one slot. Behind the last one comes a
@@ -167,13 +171,20 @@ impl Line {
     }
 
     fn send(&mut self, command: Option<Command>, what: What) -> Ticket {
-        self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
         if let (State::Open(feed), Some(command)) = (&mut self.state, command) {
             feed.push(&command);
-            self.sent.push_back(Sent { ticket, what });
-            self.asked.get_or_insert_with(Instant::now);
+            self.note_sent(what)
+        } else {
+            self.last_ticket += 1;
+            Ticket(self.last_ticket)
         }
+    }
+
+    fn note_sent(&mut self, what: What) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.sent.push_back(Sent { ticket, what });
+        self.asked.get_or_insert_with(Instant::now);
         ticket
     }
 
@@ -202,7 +213,7 @@ impl Line {
                 State::Connecting(opening) => match opening.as_mut().poll(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(feed)) => {
-                        self.state = State::Open(feed);
+                        self.state = State::Open(Box::new(feed));
                         self.heard = Instant::now();
                         self.has_opened = true;
                         self.ready.push_back(LineEvent::Opened);
@@ -210,6 +221,10 @@ impl Line {
                     Poll::Ready(Err(error)) => self.lose(LossCause::Connect(error)),
                 },
                 State::Open(feed) => {
+                    if feed.poll_login(cx) {
+                        self.note_sent(What::Auth);
+                        continue;
+                    }
                     let value = feed.poll_next(cx);
                     if feed.take_heard() {
                         self.heard = Instant::now();
@@ -300,6 +315,11 @@ impl Line {
 
     /// The `PING` with this token was answered, so everything before it was.
     fn settle(&mut self, token: &Bytes) {
+        // Nothing else that is sent here is answered so.
+        if token.as_ref() == b"OK" {
+            self.logged_in(None);
+            return;
+        }
         let is_it = |sent: &Sent| {
             matches!(sent.what, What::Ping) && sent.ticket.0.to_string().as_bytes() == token.as_ref()
         };
@@ -315,17 +335,36 @@ impl Line {
                     self.ready.push_back(LineEvent::Unanswered(ticket, names.into()));
                 }
                 What::Unsubscribe(..) => self.ready.push_back(LineEvent::Released(ticket)),
-                What::Ping => {}
+                What::Ping | What::Auth => {}
             }
         }
     }
 
+    /// An `AUTH` was answered. True if one was sent.
+    fn logged_in(&mut self, refusal: Option<&ServerError>) -> bool {
+        let Some(place) = self.sent.iter().position(|sent| matches!(sent.what, What::Auth)) else {
+            return false;
+        };
+        self.sent.remove(place);
+        self.context.logins.renewed(&self.node, refusal);
+        true
+    }
+
     /// Finds out what the error answers. Where that cannot be known for sure, the next fence makes it good.
     fn refuse(&mut self, error: ServerError) {
+        // What a server says to an AUTH it says to nothing else that is sent here.
+        let is_about_login = match error.class() {
+            ErrorCode::WrongPass => true,
+            ErrorCode::Err => error.text().contains("AUTH"),
+            _another => false,
+        };
+        if is_about_login && self.logged_in(Some(&error)) {
+            return;
+        }
         let is_of = |sent: &Sent, slot: Slot| match &sent.what {
             What::Subscribe(names) => names.front().is_some_and(|name| Slot::of_key(&name.name) == slot),
             What::Unsubscribe(names, _) => names.first().is_some_and(|name| Slot::of_key(&name.name) == slot),
-            What::Ping => false,
+            What::Ping | What::Auth => false,
         };
         let place = match judge(&error, &self.node) {
             Verdict::Redirect { slot, .. } => self.sent.iter().position(|sent| is_of(sent, slot)),
@@ -334,7 +373,7 @@ impl Line {
                 self.sent.iter().position(|sent| matches!(sent.what, What::Ping))
             }
             Verdict::Wait { .. } | Verdict::Deliver => {
-                self.sent.iter().position(|sent| !matches!(sent.what, What::Unsubscribe(_, 0)))
+                self.sent.iter().position(|sent| !matches!(sent.what, What::Unsubscribe(_, 0) | What::Auth))
             }
         };
         let Some(place) = place else {
@@ -352,7 +391,7 @@ impl Line {
             Some(Sent { ticket, what: What::Unsubscribe(..) }) => {
                 self.ready.push_back(LineEvent::Released(ticket));
             }
-            Some(Sent { what: What::Ping, .. }) | None => {}
+            Some(Sent { what: What::Ping | What::Auth, .. }) | None => {}
         }
     }
 }
