@@ -262,7 +262,7 @@ impl Nemesis {
             sleep(Duration::from_millis(random.u64(50..400))).await;
             let node = random.usize(0..self.stage.count());
             let time = Duration::from_millis(random.u64(20..600));
-            match random.u32(0..6) {
+            match random.u32(0..7) {
                 0 => {
                     self.note(format_args!("connections of node {node} are cut"));
                     self.stage.change(node, Line::cut);
@@ -277,9 +277,14 @@ impl Nemesis {
                     sleep(time).await;
                     self.stage.change(node, |line| line.holds_replies = false);
                 }
-                3 => {
-                    self.note(format_args!("all bytes of node {node} are held for {time:?}, then cut"));
-                    self.stage.change(node, |line| (line.holds_requests, line.holds_replies) = (true, true));
+                // What is cut with replies on their way has run.
+                3 | 4 => {
+                    let holds_requests = random.u32(0..3) == 0;
+                    let what = if holds_requests { "all bytes" } else { "replies" };
+                    self.note(format_args!("{what} of node {node} are held for {time:?}, then cut"));
+                    self.stage.change(node, |line| {
+                        (line.holds_requests, line.holds_replies) = (holds_requests, true);
+                    });
                     sleep(time).await;
                     self.stage.change(node, |line| {
                         (line.holds_requests, line.holds_replies) = (false, false);
