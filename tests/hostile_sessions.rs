@@ -109,7 +109,9 @@ fn session(number: u64) -> (usize, usize) {
             let session = async {
                 if number.is_multiple_of(SIMULATED) { simulated(number).await } else { hostile(number).await }
             };
-            timeout(Duration::from_secs(600), session).await.unwrap_or_else(|_| panic!("session {number} hangs"))
+            timeout(Duration::from_secs(600), session)
+                .await
+                .unwrap_or_else(|_| panic!("session {number} hangs"))
         });
     });
     let panics = PANICS.lock().unwrap();
@@ -131,7 +133,11 @@ async fn hostile(number: u64) -> (usize, usize) {
         let mut calls = 0;
         node.answers(move |call| {
             calls += 1;
-            if calls <= well || random.u32(0..100) >= percent { Answer::Usual } else { evil(call, &mut random) }
+            if calls <= well || random.u32(0..100) >= percent {
+                Answer::Usual
+            } else {
+                evil(call, &mut random)
+            }
         });
     }
     let builder = cluster.builder().seed(b.addr().clone()).max_reply(MOST_REPLY).command_timeout(DEADLINE);
@@ -158,7 +164,7 @@ async fn simulated(number: u64) -> (usize, usize) {
             7 => FaultKind::SlowReader(random.usize(1..50)),
             _ => FaultKind::Error((*random.choice(&ERRORS).unwrap()).to_owned()),
         };
-        cluster.inject(Fault::new(kind).times(random.usize(1..20)).percent(random.u8(5..=100)));
+        cluster.inject(Fault::new(kind).times(random.usize(1..20)).probability(random.f64()));
     }
     use_client(number, builder.connect(), &mut random).await
 }
@@ -300,7 +306,9 @@ fn bytes(call: &Call, random: &mut fastrand::Rng) -> Vec<u8> {
     match random.u32(0..10) {
         0 => (0..random.usize(0..300)).map(|_| random.u8(..)).collect(),
         // Of the letters that RESP is made of.
-        1 => (0..random.usize(0..100)).map(|_| *random.choice(b"+-:$*%~>|_#,(=!0123456789\r\n").unwrap()).collect(),
+        1 => (0..random.usize(0..100))
+            .map(|_| *random.choice(b"+-:$*%~>|_#,(=!0123456789\r\n").unwrap())
+            .collect(),
         2 => (0..random.usize(1..5)).flat_map(|_| sample(random)).collect(),
         3 | 4 => changed(sample(random), random),
         5 => random.choice(&ENDLESS).unwrap().repeat(random.usize(1..2000)).into_bytes(),
@@ -329,7 +337,8 @@ fn changed(mut reply: Vec<u8>, random: &mut fastrand::Rng) -> Vec<u8> {
 fn redirect(random: &mut fastrand::Rng) -> Vec<u8> {
     let kind = *random.choice(&["MOVED", "ASK", "MOVED ", "ASK ASK"]).unwrap();
     let slot = *random.choice(&["0", "5000", "16383", "16384", "-1", "x", ""]).unwrap();
-    let node = *random.choice(&["a:1", "b:2", "c:3", ":1", "?:2", "a:0", "a:99999", "a", "", "[::1]:1"]).unwrap();
+    let node =
+        *random.choice(&["a:1", "b:2", "c:3", ":1", "?:2", "a:0", "a:99999", "a", "", "[::1]:1"]).unwrap();
     format!("-{kind} {slot} {node}\r\n").into_bytes()
 }
 
@@ -342,7 +351,10 @@ fn topology(random: &mut fastrand::Rng) -> Vec<u8> {
         let host = *random.choice(&["a", "b", "c", "", "?", "a b"]).unwrap();
         let port = *random.choice(&[1, 2, 3, 0, 70000, -1]).unwrap();
         let id = random.u32(0..4);
-        reply += &format!("*3\r\n:{first}\r\n:{last}\r\n*3\r\n${}\r\n{host}\r\n:{port}\r\n$1\r\n{id}\r\n", host.len());
+        reply += &format!(
+            "*3\r\n:{first}\r\n:{last}\r\n*3\r\n${}\r\n{host}\r\n:{port}\r\n$1\r\n{id}\r\n",
+            host.len()
+        );
     }
     reply.into_bytes()
 }

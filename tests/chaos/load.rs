@@ -139,16 +139,13 @@ impl Load {
         while let Some(ended) = self.tasks.join_next().await {
             calls.extend(ended?);
         }
-        // All is well again, so everything must succeed, by each client that there is.
-        for (place, (client, _)) in clients.writers.iter().enumerate() {
-            let mut task = Task::new(WRITERS + READERS + place as u32, client, SURELY, &self.shared, 0);
+        // All is well again, so everything must succeed soon, by each client that there is. A connection that is still half
+        // open fails first, and with it what was sent on it meanwhile.
+        let deadline = Instant::now() + SURELY;
+        for (place, (client, limit)) in clients.writers.iter().enumerate() {
+            let mut task = Task::new(WRITERS + READERS + place as u32, client, *limit, &self.shared, 0);
             for cell in 0..self.shared.cells {
-                task.one((self.shared.key(cell, Kind::List), Action::Push(self.shared.tag()))).await;
-                task.one((self.shared.key(cell, Kind::Counter), Action::Incr)).await;
-                task.one((self.shared.key(cell, Kind::Register), Action::GetAny)).await;
-            }
-            if let Some(failed) = task.calls.iter().find(|call| !call.is_done()) {
-                return Err(format!("the client has not recovered: {failed}").into());
+                task.until_done(cell, deadline).await?;
             }
             calls.extend(task.calls);
         }
@@ -297,6 +294,28 @@ impl Task {
         let begun = self.begin();
         let result = self.client.execute::<Value>(command(step)).timeout(self.limit).await;
         self.note(&begun, Duration::ZERO, [(step, None, fate(step.1, result, false))]);
+    }
+
+    /// Uses all of a cell until that succeeds.
+    async fn until_done(&mut self, cell: u32, deadline: Instant) -> Done {
+        for kind in [Kind::List, Kind::Counter, Kind::Register] {
+            loop {
+                let action = match kind {
+                    Kind::List | Kind::Twin => Action::Push(self.shared.tag()),
+                    Kind::Counter => Action::Incr,
+                    Kind::Register => Action::GetAny,
+                };
+                self.one((self.shared.key(cell, kind), action)).await;
+                match self.calls.last() {
+                    Some(call) if !call.is_done() && Instant::now() > deadline => {
+                        return Err(format!("the client has not recovered in {SURELY:?}: {call}").into());
+                    }
+                    Some(call) if !call.is_done() => {}
+                    _ => break,
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn pipeline(&mut self) {
