@@ -23,6 +23,8 @@ const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
+    /// Nothing happens: what the others are compared with.
+    Nothing,
     /// All connections are cut fifteen times, with replies on their way.
     Cut,
     /// A primary is killed, replaced by its replica, and started again.
@@ -38,11 +40,12 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Cut, Self::Kill, Self::Stop, Self::Hang, Self::Failover, Self::HalfMoved];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Nothing, Self::Cut, Self::Kill, Self::Stop, Self::Hang, Self::Failover, Self::HalfMoved];
 
     fn name(self) -> &'static str {
         match self {
+            Self::Nothing => "nothing",
             Self::Cut => "cut",
             Self::Kill => "kill",
             Self::Stop => "stop",
@@ -100,6 +103,7 @@ impl Fault {
             }
         };
         match self {
+            Self::Nothing => {}
             Self::Cut => {
                 for _ in 0..15 {
                     (0..stage.count()).for_each(|node| stage.change(node, |line| line.holds_replies = true));

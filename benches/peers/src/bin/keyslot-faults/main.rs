@@ -17,6 +17,7 @@ mod child;
 mod clients;
 mod faults;
 #[path = "../../../../../tests/chaos/proxy.rs"]
+#[allow(dead_code, reason = "it is shared with tests/chaos, which uses all of it")]
 mod proxy;
 #[path = "../../../../../tests/chaos/stage.rs"]
 #[allow(
@@ -39,7 +40,7 @@ use stage::Done;
 const HELP: &str = "\
 keyslot-faults [options]    every fault on every client; prints a table
   --clients A,B   of keyslot, redis, fred, rustis
-  --faults A,B    of cut, kill, stop, hang, failover, half-moved
+  --faults A,B    of nothing, cut, kill, stop, hang, failover, half-moved
   --rounds N      default 1
   --server NAME   a folder of scripts/servers; default redis-7.0
   --out FILE      a line of JSON for each run is added to it
