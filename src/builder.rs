@@ -208,18 +208,24 @@ impl ClientBuilder {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
-    pub async fn connect(mut self) -> Result<Client> {
+    pub async fn connect(self) -> Result<Client> {
+        let (config, connector) = self.settings()?;
+        if config.seeds.is_empty() {
+            return Err(Error::config("no seed: name at least one node by seeds() or url()"));
+        }
+        Ok(Client::new(connect(config, connector).await?))
+    }
+
+    /// What was set, or the first setting that was not valid.
+    pub(crate) fn settings(mut self) -> Result<(Config, Arc<dyn Connector>)> {
         if let Some(error) = self.error {
             return Err(error);
-        }
-        if self.config.seeds.is_empty() {
-            return Err(Error::config("no seed: name at least one node by seeds() or url()"));
         }
         let config = &mut self.config;
         for time in [&mut config.command_timeout, &mut config.connect_timeout, &mut config.refresh_interval] {
             *time = LONGEST.min(*time);
         }
-        Ok(Client::new(connect(self.config, self.connector).await?))
+        Ok((self.config, self.connector))
     }
 
     fn nonzero(mut self, name: &str, value: Duration) -> Self {

@@ -28,6 +28,7 @@
 //! A file imports only from floors below its own; `tests/architecture.rs` holds that.
 //!
 //! ```text
+//! 8  admin/                                              builds and changes clusters
 //! 7  builder                                             puts it together
 //! 6  client  request  pipeline  transaction              the handles
 //!    session  durable  script  pubsub  scan
@@ -45,6 +46,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod builder;
 mod client;
 mod cluster;

@@ -26,8 +26,10 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["cluster"]),
     (6, &["client", "request", "pipeline", "transaction", "pubsub", "scan", "session", "durable", "script"]),
     (7, &["builder"]),
+    // Asks the builder for its settings.
+    (8, &["admin"]),
     // Parts of the hot path for benches. Nothing imports it.
-    (8, &["internals"]),
+    (9, &["internals"]),
 ];
 
 /// Floors whose modules are one vocabulary or one set of handles: they may import each other as long as no cycle

@@ -164,6 +164,12 @@ impl Core {
         }
     }
 
+    /// Where connections come from.
+    #[cfg(feature = "admin")]
+    pub(crate) fn connector(&self) -> &Arc<dyn Connector> {
+        &self.context.connector
+    }
+
     /// The current snapshot; loaded once for an attempt.
     #[inline]
     pub(crate) fn routes(&self) -> Guard<Arc<Routes>> {
