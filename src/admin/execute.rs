@@ -5,7 +5,7 @@ use crate::admin::handle::Admin;
 use crate::admin::membership::{fail_over, forget, meet, remove, replicate};
 use crate::admin::moves::move_slots;
 use crate::admin::progress::Reporter;
-use crate::admin::settle::{agreed, until};
+use crate::admin::settle::{agreed, raise_epoch, until};
 use crate::admin::slot_move::{return_keys, setslot, tell_all};
 use crate::admin::slots::Slots;
 use crate::admin::step::{Member, Step};
@@ -48,9 +48,7 @@ pub(super) async fn run_step(admin: &Admin, reporter: &Reporter<'_>, step: &Step
             }
             Ok(())
         }
-        Step::BumpEpoch { node } => {
-            admin.peer(&node.addr).order(&Command::new("CLUSTER BUMPEPOCH")).await.map(drop)
-        }
+        Step::BumpEpoch { node } => raise_epoch(admin, node).await,
         Step::CopyFunctions { from, to } => copy_functions(admin, from, to).await,
         Step::Failover { node, manner } => fail_over(admin, node, *manner).await,
         Step::Remove { node } => remove(admin, node).await,

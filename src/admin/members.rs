@@ -76,7 +76,9 @@ impl Admin {
                 what
             }
         };
-        steps.push(Step::Agree);
+        // A new node takes part two seconds after it has met the others, if these are well.
+        let is_well = view.nodes.iter().all(|node| &*node.state == "ok");
+        steps.push(if is_well { Step::BeWell } else { Step::Agree });
         Ok(Plan::new(self, format!("Add {new} as {what}"), steps, Vec::new()))
     }
 

@@ -51,17 +51,58 @@ pub(super) async fn until(
 
 /// Waits until all nodes agree on slots, roles and epochs.
 ///
-/// `bumped` is who got slots last: if the others do not believe it after some seconds, it is given a newer epoch, once.
+/// `bumped` is who got slots last: while the others do not believe it, they are told again, and it is given a newer
+/// epoch.
 pub(super) async fn agreed(admin: &Admin, bumped: Option<&Member>) -> Result<ClusterView> {
     if let Some(target) = bumped {
-        let early = until_or(admin, REMEDY_AFTER).await?;
-        if early.disagreement().is_none() {
-            return Ok(early);
+        let deadline = Instant::now() + admin.options().agreement_timeout;
+        while Instant::now() < deadline {
+            let early = until_or(admin, REMEDY_AFTER).await?;
+            if early.disagreement().is_none() {
+                return Ok(early);
+            }
+            insist(admin, &early, target).await;
+            raise_epoch(admin, target).await?;
         }
-        // Harmless if it has the newest epoch already: it keeps it then.
-        admin.peer(&target.addr).order(&Command::new("CLUSTER BUMPEPOCH")).await?;
     }
     until(admin, "all nodes agree", ClusterView::disagreement).await
+}
+
+/// Tells everybody once more what the node owns: a replica that was promoted while slots left its shard was told by nobody.
+async fn insist(admin: &Admin, view: &ClusterView, owner: &Member) {
+    let Some(node) = view.node(&owner.id).filter(|node| node.is_primary()) else { return };
+    for other in view.primaries().filter(|other| other.id() != node.id()) {
+        let told =
+            node.myself.slots.iter().filter(|slot| other.owner(*slot).is_none_or(|id| id != node.id()));
+        // Refused by one that has keys of the slot: then it is for `fix` to decide whose they are.
+        let told: Vec<Command> =
+            told.map(|slot| Command::new("CLUSTER SETSLOT").arg(slot).arg("NODE").arg(&*owner.id)).collect();
+        drop(admin.peer(&other.addr).ask_all(&told).await);
+    }
+}
+
+/// Gives the node an epoch that is newer than all others.
+///
+/// One that has the newest already is left as it is by `BUMPEPOCH`, also if another has the same: then a third is bumped
+/// first.
+pub(super) async fn raise_epoch(admin: &Admin, node: &Member) -> Result<()> {
+    let bump = Command::new("CLUSTER BUMPEPOCH");
+    let peer = admin.peer(&node.addr);
+    peer.order(&bump).await?;
+    let view = admin.view().await?;
+    let Some(own) = view.node(&node.id).map(|node| node.myself.epoch) else { return Ok(()) };
+    let mut others = view.primaries().filter(|other| **other.id() != *node.id);
+    if others.clone().all(|other| other.myself.epoch < own) {
+        return Ok(());
+    }
+    if let Some(third) = others.find(|other| other.myself.epoch < own) {
+        admin.peer(&third.addr).order(&bump).await?;
+    }
+    let begin = Instant::now();
+    while admin.node_view(&node.addr).await?.current_epoch <= own && begin.elapsed() < REMEDY_AFTER {
+        sleep(LAST_LOOK).await;
+    }
+    peer.order(&bump).await.map(drop)
 }
 
 /// The view when all agree, or at the latest after `limit`.

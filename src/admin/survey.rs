@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;
+use crate::admin::peer::Peer;
 use crate::admin::view::{ClusterView, NodeView};
 use crate::command::Command;
 use crate::error::Result;
+use crate::protocol::value::Value;
 use crate::slot::Slot;
 use crate::topology::node_state::NodeId;
 use crate::topology::slot_set::SlotSet;
@@ -55,7 +58,7 @@ impl Survey {
 pub(super) async fn survey(admin: &Admin) -> Result<Survey> {
     let begin = Instant::now();
     let mut view = admin.view().await?;
-    while view.disagreement().is_some() && begin.elapsed() < GOSSIP {
+    while is_in_flux(&view) && begin.elapsed() < GOSSIP {
         sleep(LOOK).await;
         view = admin.view().await?;
     }
@@ -76,24 +79,67 @@ pub(super) async fn survey(admin: &Admin) -> Result<Survey> {
     Ok(survey)
 }
 
+/// Whether nodes do not say the same of slots and roles, or some say that the cluster is well and others do not.
+fn is_in_flux(view: &ClusterView) -> bool {
+    let well = view.nodes.iter().filter(|node| &*node.state == "ok").count();
+    (well > 0 && well < view.nodes.len()) || view.disagreement().is_some()
+}
+
+/// Up to so many keys are looked at one by one, which takes fewer commands than asking for each slot.
+const FEW_KEYS: u64 = 4096;
+
 /// What a node holds of the wanted slots, and of all that it does not own. Without zeros.
 async fn counts(admin: &Admin, node: &NodeView, wanted: &SlotSet) -> Result<Vec<(Slot, u64)>> {
     let own = &node.myself.slots;
-    // Whoever holds as many keys as its slots have holds none of others; this saves most of the counting.
-    let of_own = count_keys(admin, node, own).await?;
-    let total: u64 = of_own.iter().map(|(_, count)| count).sum();
-    let held = admin.peer(&node.addr).int(&Command::new("DBSIZE")).await?;
-    let mut counts: Vec<(Slot, u64)> =
-        of_own.into_iter().filter(|(slot, _)| wanted.contains(*slot)).collect();
-    if held != total {
-        counts.extend(count_keys(admin, node, &SlotSet::all().without(own)).await?);
-    }
-    counts.retain(|(_, count)| *count > 0);
+    let peer = admin.peer(&node.addr);
+    let held = peer.int(&Command::new("DBSIZE")).await?;
+    let mut counts = match held {
+        0 => Vec::new(),
+        1..=FEW_KEYS => scan(&peer).await?,
+        _many => {
+            let mut counts = count_keys(admin, node, own).await?;
+            // Whoever holds as many keys as its slots have holds none of others.
+            if counts.iter().map(|(_, count)| count).sum::<u64>() != held {
+                counts.extend(count_keys(admin, node, &SlotSet::all().without(own)).await?);
+            }
+            counts
+        }
+    };
+    counts.retain(|(slot, count)| *count > 0 && (wanted.contains(*slot) || !own.contains(*slot)));
     Ok(counts)
 }
 
-/// The keys of each of the slots at a node.
+/// The keys of all slots, by looking at each key.
+async fn scan(peer: &Peer) -> Result<Vec<(Slot, u64)>> {
+    let mut keys: BTreeSet<Bytes> = BTreeSet::new();
+    let mut cursor = Bytes::from_static(b"0");
+    loop {
+        let command = Command::new("SCAN").arg(&cursor).arg("COUNT").arg(1000);
+        let reply = peer.read(&command).await?;
+        let page = match &reply {
+            Value::Array(parts) => match parts.as_slice() {
+                [Value::Bulk(next), Value::Array(page)] => Some((next, page)),
+                _other => None,
+            },
+            _other => None,
+        };
+        let Some((next, page)) = page else { return Err(peer.unexpected(&command, &reply)) };
+        keys.extend(page.iter().filter_map(Value::as_bytes).map(Bytes::copy_from_slice));
+        if next.as_ref() == b"0" {
+            break;
+        }
+        cursor = next.clone();
+    }
+    let mut counts: BTreeMap<Slot, u64> = BTreeMap::new();
+    keys.iter().for_each(|key| *counts.entry(Slot::of_key(key)).or_default() += 1);
+    Ok(counts.into_iter().collect())
+}
+
+/// The keys of each of the slots at a node; none of one that has no keys.
 pub(super) async fn count_keys(admin: &Admin, node: &NodeView, slots: &SlotSet) -> Result<Vec<(Slot, u64)>> {
+    if node.keys == 0 {
+        return Ok(Vec::new());
+    }
     let slots: Vec<Slot> = slots.iter().collect();
     let asked: Vec<Command> =
         slots.iter().map(|slot| Command::new("CLUSTER COUNTKEYSINSLOT").arg(*slot)).collect();
