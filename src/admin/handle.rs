@@ -42,7 +42,8 @@ struct Shared {
 struct Known {
     /// Where the cluster is looked for, in this order.
     seeds: Vec<NodeAddr>,
-    peers: BTreeMap<NodeAddr, Arc<Peer>>,
+    /// By address and lane.
+    peers: BTreeMap<(NodeAddr, usize), Arc<Peer>>,
     /// By what address nodes reach each other, by the one at which they are asked.
     announced: BTreeMap<NodeAddr, NodeAddr>,
 }
@@ -125,8 +126,14 @@ impl Admin {
 
     /// The node at this address; connected when it is asked something.
     pub(super) fn peer(&self, addr: &NodeAddr) -> Arc<Peer> {
+        self.lane(addr, 0)
+    }
+
+    /// The same over one of several connections: on Valkey 8 a `SETSLOT` holds up what is behind it until the replicas
+    /// have it.
+    pub(super) fn lane(&self, addr: &NodeAddr, lane: usize) -> Arc<Peer> {
         let new = || Arc::new(Peer::new(addr.clone(), Arc::clone(&self.shared.context)));
-        Arc::clone(self.known().peers.entry(addr.clone()).or_insert_with(new))
+        Arc::clone(self.known().peers.entry((addr.clone(), lane)).or_insert_with(new))
     }
 
     /// By what address the other nodes reach the one that is asked at `addr`.

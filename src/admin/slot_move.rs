@@ -100,6 +100,11 @@ fn is_final(error: &Error) -> bool {
     }
 }
 
+/// Slots that are under way side by side do not wait for each other's replies.
+fn lane_of(admin: &Admin, slot: Slot) -> usize {
+    usize::from(slot.get()) % admin.options().slots_at_a_time
+}
+
 /// `CLUSTER SETSLOT slot ...`.
 pub(super) fn setslot(slot: Slot, action: &'static str) -> Command {
     Command::new("CLUSTER SETSLOT").arg(slot).arg(action)
@@ -110,7 +115,7 @@ pub(super) async fn tell_all(admin: &Admin, primaries: &[Member], slot: Slot, ow
     let told = setslot(slot, "NODE").arg(&*owner.id);
     let others = primaries.iter().filter(|node| node.id != owner.id);
     join_all(others.map(|node| {
-        let peer = admin.peer(&node.addr);
+        let peer = admin.lane(&node.addr, lane_of(admin, slot));
         let told = told.clone();
         async move { drop(peer.ask(&told).await) }
     }))
@@ -129,7 +134,8 @@ struct SlotMove<'a, 'r> {
 
 impl SlotMove<'_, '_> {
     async fn run(&self) -> Result<()> {
-        let (source, target) = (self.admin.peer(&self.from.addr), self.admin.peer(&self.to.addr));
+        let lane = lane_of(self.admin, self.slot);
+        let (source, target) = (self.admin.lane(&self.from.addr, lane), self.admin.lane(&self.to.addr, lane));
         if !self.open(&source, &target).await? {
             // The target owns it: an earlier attempt came so far.
             self.tell(&source).await;
