@@ -144,9 +144,8 @@ impl Transfer<'_> {
                     // As one unit: the flag is good for one command only.
                     let delete = Command::new("DEL").arg(key);
                     let replies = self.source.ask_all(&[Command::new("ASKING"), delete.clone()]).await;
-                    match replies.into_iter().next_back().transpose()? {
-                        Some(Value::Error(error)) => return Err(self.source.refused(&delete, &error)),
-                        Some(_) | None => {}
+                    if let Some(Value::Error(error)) = replies.into_iter().next_back().transpose()? {
+                        return Err(self.source.refused(&delete, &error));
                     }
                 }
             }

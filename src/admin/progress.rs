@@ -65,9 +65,12 @@ impl StopHandle {
     }
 }
 
+/// Who is told.
+type Listener<'a> = &'a mut (dyn FnMut(&Progress) + Send);
+
 /// Keeps the progress and tells it.
 pub(super) struct Reporter<'a> {
-    state: Mutex<(Progress, &'a mut (dyn FnMut(&Progress) + Send))>,
+    state: Mutex<(Progress, Listener<'a>)>,
     begin: Instant,
     stop: StopHandle,
 }
