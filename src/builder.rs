@@ -304,18 +304,24 @@ impl ClientBuilder {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
-    pub async fn connect(mut self) -> Result<Client> {
+    pub async fn connect(self) -> Result<Client> {
+        let (config, connectors) = self.settings().await?;
+        if config.seeds.is_empty() {
+            return Err(Error::config("no seed: name at least one node by seeds() or url()"));
+        }
+        describe();
+        Ok(Client::new(connect(config, connectors).await?))
+    }
+
+    /// What was set, or the first setting that was not valid. Reads the files of TLS.
+    pub(crate) async fn settings(mut self) -> Result<(Config, Connectors)> {
         if let Some(error) = self.error {
             return Err(error);
-        }
-        if self.config.seeds.is_empty() {
-            return Err(Error::config("no seed: name at least one node by seeds() or url()"));
         }
         let config = &mut self.config;
         for time in [&mut config.command_timeout, &mut config.connect_timeout, &mut config.refresh_interval] {
             *time = LONGEST.min(*time);
         }
-        describe();
         let connector = match self.address_map {
             Some(map) => Arc::new(MappedConnector::over(self.connector, map, self.config.seeds.clone())),
             None => self.connector,
@@ -337,7 +343,7 @@ impl ClientBuilder {
         };
         #[cfg(not(feature = "tls"))]
         let connectors = Connectors { outermost: connector };
-        Ok(Client::new(connect(self.config, connectors).await?))
+        Ok((self.config, connectors))
     }
 
     fn nonzero(mut self, name: &str, value: Duration) -> Self {

@@ -41,6 +41,7 @@
 //! A file imports only from floors below its own; `tests/architecture.rs` holds that.
 //!
 //! ```text
+//! 8  admin/                                              builds and changes clusters
 //! 7  builder                                             puts it together
 //! 6  client  request  pipeline  transaction              the handles
 //!    session  durable  script  pubsub  scan  topology_events
@@ -71,6 +72,8 @@ mod pages {
     struct FromRustis;
 }
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod builder;
 mod client;
 mod cluster;

@@ -43,8 +43,10 @@ const FLOORS: &[(u8, &[&str])] = &[
         ],
     ),
     (7, &["builder"]),
+    // Asks the builder for its settings.
+    (8, &["admin"]),
     // Parts of the hot path for benches. Nothing imports it.
-    (8, &["internals"]),
+    (9, &["internals"]),
 ];
 
 /// Floors whose modules are one vocabulary or one set of handles: they may import each other as long as no cycle

@@ -7,6 +7,7 @@
     reason = "tests report by panicking, in their helpers too, where clippy.toml does not allow it by itself"
 )]
 
+mod admin;
 mod backpressure;
 mod blocking;
 mod cancellation;

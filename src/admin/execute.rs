@@ -1,0 +1,111 @@
+//! What each step of a plan does.
+
+use crate::admin::functions::copy_functions;
+use crate::admin::handle::Admin;
+use crate::admin::membership::{fail_over, forget, meet, remove, replicate};
+use crate::admin::moves::move_slots;
+use crate::admin::progress::Reporter;
+use crate::admin::settle::{agreed, raise_epoch, until};
+use crate::admin::slot_move::{return_keys, setslot, tell_all};
+use crate::admin::slots::Slots;
+use crate::admin::step::{Member, Step};
+use crate::admin::view::ClusterView;
+use crate::command::Command;
+use crate::error::{Error, ErrorKind, Result};
+use crate::slot::Slot;
+
+/// Does one step, and returns when its effect is there.
+pub(super) async fn run_step(admin: &Admin, reporter: &Reporter<'_>, step: &Step) -> Result<()> {
+    match step {
+        Step::AssignSlots { node, slots } => {
+            let add = Command::new("CLUSTER ADDSLOTS").args(slots.iter());
+            admin.peer(&node.addr).order(&add).await.map(drop)
+        }
+        Step::SetEpoch { node, epoch } => {
+            let set = Command::new("CLUSTER SET-CONFIG-EPOCH").arg(*epoch);
+            admin.peer(&node.addr).order(&set).await.map(drop)
+        }
+        Step::Meet { nodes } => meet(admin, nodes).await,
+        Step::Replicate { node, primary } => replicate(admin, node, primary).await,
+        Step::Agree => agreed(admin, None).await.map(drop),
+        Step::BeWell => until(admin, "the cluster is well", not_well).await.map(drop),
+        Step::MoveSlots { from, to, slots, .. } => move_slots(admin, reporter, from, to, slots).await,
+        Step::CloseSlots { node, slots } => {
+            let stable: Vec<Command> = slots.iter().map(|slot| setslot(slot, "STABLE")).collect();
+            all_accepted(admin, node, &stable).await
+        }
+        Step::ClaimSlots { node, slots } => claim(admin, node, slots).await,
+        Step::YieldSlots { node, owner, slots } => {
+            for slot in slots.iter() {
+                return_keys(admin, reporter, slot, node, owner).await?;
+                believe(admin, node, slot, owner).await?;
+            }
+            Ok(())
+        }
+        Step::ReturnKeys { holder, owner, slots, .. } => {
+            for slot in slots.iter() {
+                return_keys(admin, reporter, slot, holder, owner).await?;
+            }
+            Ok(())
+        }
+        Step::BumpEpoch { node } => raise_epoch(admin, node).await,
+        Step::CopyFunctions { from, to } => copy_functions(admin, from, to).await,
+        Step::Failover { node, manner } => fail_over(admin, node, *manner).await,
+        Step::Remove { node } => remove(admin, node).await,
+        Step::Forget { id } => forget(admin, id, None).await,
+    }
+}
+
+fn not_well(view: &ClusterView) -> Option<String> {
+    view.disagreement().or_else(|| {
+        let ill = view.nodes.iter().find(|node| &*node.state != "ok")?;
+        Some(format!("{ill} says that the cluster's state is {}", ill.state))
+    })
+}
+
+async fn all_accepted(admin: &Admin, node: &Member, commands: &[Command]) -> Result<()> {
+    let peer = admin.peer(&node.addr);
+    for (command, reply) in commands.iter().zip(peer.ask_all(commands).await) {
+        if let crate::protocol::value::Value::Error(error) = reply? {
+            return Err(peer.refused(command, &error));
+        }
+    }
+    Ok(())
+}
+
+/// Takes slots whose owner, if anyone, is only believed to be one. Others believe the newer epoch.
+async fn claim(admin: &Admin, node: &Member, slots: &Slots) -> Result<()> {
+    let view = admin.view().await?;
+    let claimant = view
+        .node(&node.id)
+        .ok_or_else(|| Error::usage(format!("{node} is to take slots and does not answer; plan again")))?;
+    let believed: Vec<Slot> =
+        slots.iter().filter(|slot| claimant.owner(*slot).is_some_and(|id| *id != node.id)).collect();
+    let own: Vec<Slot> = slots.iter().filter(|slot| !claimant.myself.slots.contains(*slot)).collect();
+    let mut commands = Vec::new();
+    if !believed.is_empty() {
+        commands.push(Command::new("CLUSTER DELSLOTS").args(believed));
+    }
+    if !own.is_empty() {
+        commands.push(Command::new("CLUSTER ADDSLOTS").args(own));
+    }
+    commands.extend(slots.iter().map(|slot| setslot(slot, "STABLE")));
+    commands.push(Command::new("CLUSTER BUMPEPOCH"));
+    all_accepted(admin, node, &commands).await?;
+    let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
+    for slot in slots.iter() {
+        tell_all(admin, &primaries, slot, node).await;
+    }
+    Ok(())
+}
+
+/// The node takes the other for the owner of the slot. Gossip may have been quicker.
+async fn believe(admin: &Admin, node: &Member, slot: Slot, owner: &Member) -> Result<()> {
+    match admin.peer(&node.addr).order(&setslot(slot, "NODE").arg(&*owner.id)).await {
+        Err(error) if error.kind() == ErrorKind::Server => {
+            let view = admin.node_view(&node.addr).await?;
+            if view.myself.slots.contains(slot) { Err(error) } else { Ok(()) }
+        }
+        told => told.map(drop),
+    }
+}

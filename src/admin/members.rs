@@ -1,0 +1,178 @@
+//! Nodes that join, leave and change roles: [`Admin::add_node`], [`Admin::del_node`], [`Admin::replicate`],
+//! [`Admin::failover`], [`Admin::forget`].
+
+use crate::admin::handle::Admin;
+use crate::admin::membership::neediest;
+use crate::admin::plan::Plan;
+use crate::admin::reshape::Ground;
+use crate::admin::step::{Failover, Member, Step};
+use crate::admin::view::{ClusterView, NodeView};
+use crate::error::{Error, Result};
+use crate::node::NodeAddr;
+
+/// As what a node joins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AddAs {
+    /// A primary without slots, with the functions of the others; [`Admin::rebalance`] gives it some.
+    Primary,
+    /// A replica of the primary at this address.
+    ReplicaOf(NodeAddr),
+    /// A replica of the primary that has the fewest.
+    Replica,
+}
+
+fn node<'a>(view: &'a ClusterView, addr: &NodeAddr) -> Result<&'a NodeView> {
+    view.node_at(addr)
+        .ok_or_else(|| Error::usage(format!("no node of the cluster that answers is at {addr}")))
+}
+
+impl Admin {
+    /// An empty node joins.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it is not empty, not in cluster mode or in another cluster. One that
+    /// is in this cluster already, from an interrupted attempt, is fine.
+    pub async fn add_node(&self, new: &NodeAddr, how: AddAs) -> Result<Plan> {
+        let view = self.view().await?;
+        let joining = self.fit_node(new).await?;
+        let is_member = view.node(joining.id()).is_some();
+        if joining.keys > 0 && joining.is_primary() || !joining.myself.slots.is_empty() {
+            return Err(Error::usage(format!(
+                "{joining} is not empty: it holds {} keys and serves slots [{}]",
+                joining.keys, joining.myself.slots
+            )));
+        }
+        if !is_member
+            && joining.others.iter().any(|line| view.node(&line.id).is_none() && !line.has_flag("handshake"))
+        {
+            return Err(Error::usage(format!("{joining} is in another cluster: CLUSTER RESET takes it out")));
+        }
+        let new: Member = (&joining).into();
+        let mut nodes: Vec<Member> = view.nodes.iter().map(Member::from).collect();
+        if !is_member {
+            nodes.push(new.clone());
+        }
+        let mut steps = vec![Step::Meet { nodes }];
+        let what = match how {
+            AddAs::Primary => {
+                let serving = view.primaries().find(|node| !node.myself.slots.is_empty());
+                if let Some(from) = serving.map(Member::from) {
+                    steps.push(Step::CopyFunctions { from, to: new.clone() });
+                }
+                "a primary".to_owned()
+            }
+            AddAs::ReplicaOf(primary) => {
+                let primary = node(&view, &primary)?;
+                steps.push(Step::Replicate { node: new.clone(), primary: primary.into() });
+                format!("a replica of {primary}")
+            }
+            AddAs::Replica => {
+                let primary = neediest(&view, joining.id(), 1).pop();
+                let primary =
+                    primary.ok_or_else(|| Error::usage("there is no primary with slots to replicate"))?;
+                let what = format!("a replica of {primary}");
+                steps.push(Step::Replicate { node: new.clone(), primary });
+                what
+            }
+        };
+        // A new node takes part two seconds after it has met the others, if these are well.
+        let is_well = view.nodes.iter().all(|node| &*node.state == "ok");
+        steps.push(if is_well { Step::BeWell } else { Step::Agree });
+        Ok(Plan::new(self, format!("Add {new} as {what}"), steps, Vec::new()))
+    }
+
+    /// A node leaves: a primary gives its slots to the others first, and its replicas get other primaries. It is empty and
+    /// knows nobody then. One that does not answer is forgotten by the others, if it has no slots.
+    ///
+    /// # Errors
+    ///
+    /// If the slots of a primary cannot be moved; see [`Admin::reshard`].
+    pub async fn del_node(&self, addr: &NodeAddr) -> Result<Plan> {
+        let view = self.view().await?;
+        let lost = view.unreachable.iter().find(|lost| lost.addr.as_ref() == Some(addr));
+        if let Some(lost) = lost {
+            let id = lost
+                .id
+                .as_deref()
+                .ok_or_else(|| Error::usage("nobody knows its id").with_node(addr.clone()))?;
+            return self.forget(id).await;
+        }
+        let leaving = node(&view, addr)?;
+        let removal = Step::Remove { node: leaving.into() };
+        let goal = format!("Remove {leaving}");
+        if leaving.myself.slots.is_empty() && leaving.myself.importing.is_empty() {
+            return Ok(Plan::new(self, goal, vec![removal, Step::Agree], Vec::new()));
+        }
+        let ground = Ground::of(self).await?;
+        let leaving = node(&ground.survey.view, addr)?;
+        let flows = ground.emptying(leaving);
+        if flows.is_empty() {
+            return Err(Error::usage(format!(
+                "{leaving} has slots, and there is no other primary to give them to"
+            )));
+        }
+        let mut steps = ground.steps(self, flows).await?;
+        steps.extend([removal, Step::Agree]);
+        Ok(Plan::new(self, goal, steps, Vec::new()))
+    }
+
+    /// A replica, or a primary without slots and keys, follows another primary.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the one has slots, or the other is a replica.
+    pub async fn replicate(&self, replica: &NodeAddr, primary: &NodeAddr) -> Result<Plan> {
+        let view = self.view().await?;
+        let (replica, primary) = (node(&view, replica)?, node(&view, primary)?);
+        if !replica.myself.slots.is_empty() {
+            return Err(Error::usage(format!("{replica} serves slots; move them first")));
+        }
+        if !primary.is_primary() || replica.id() == primary.id() {
+            return Err(Error::usage(format!("{primary} is no primary that {replica} could follow")));
+        }
+        let goal = format!("Make {replica} a replica of {primary}");
+        let mut steps = Vec::new();
+        if replica.myself.primary.as_ref() != Some(primary.id()) {
+            steps = vec![Step::Replicate { node: replica.into(), primary: primary.into() }, Step::Agree];
+        }
+        Ok(Plan::new(self, goal, steps, Vec::new()))
+    }
+
+    /// A replica takes the place of its primary. Nothing is to be done if it is a primary already.
+    ///
+    /// Redis lets votes for the same shard rest for twice the node timeout: a second failover of a shard within that time
+    /// is tried until [`agreement_timeout`](crate::admin::AdminOptions::agreement_timeout).
+    ///
+    /// # Errors
+    ///
+    /// If no node of the cluster that answers is there.
+    pub async fn failover(&self, replica: &NodeAddr, manner: Failover) -> Result<Plan> {
+        let view = self.view().await?;
+        let replica = node(&view, replica)?;
+        let goal = format!("Let {replica} take the place of its primary");
+        let steps = match replica.is_primary() {
+            true => Vec::new(),
+            false => vec![Step::Failover { node: replica.into(), manner }],
+        };
+        Ok(Plan::new(self, goal, steps, Vec::new()))
+    }
+
+    /// All nodes forget the node with this id, which is gone, within the time for which they do not learn of it again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it serves slots or has replicas: then it must be replaced first.
+    pub async fn forget(&self, id: &str) -> Result<Plan> {
+        let view = self.view().await?;
+        let lines = || view.nodes.iter().filter_map(|node| node.line_of(id));
+        if let Some(line) = lines().find(|line| !line.slots.is_empty()) {
+            return Err(Error::usage(format!("{id} serves slots {}", line.slots)));
+        }
+        if let Some(replica) = view.replicas_of(id).next() {
+            return Err(Error::usage(format!("{replica} replicates {id}; give it another primary first")));
+        }
+        let steps = if lines().next().is_some() { vec![Step::Forget { id: id.into() }] } else { Vec::new() };
+        Ok(Plan::new(self, format!("Forget {id}"), steps, Vec::new()))
+    }
+}

@@ -1,0 +1,104 @@
+//! Slots go from one primary to another: several side by side, in one moment each where the servers can.
+
+use std::collections::VecDeque;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use crate::admin::atomic::{can_move_atomically, move_atomically};
+use crate::admin::handle::{Admin, field};
+use crate::admin::progress::Reporter;
+use crate::admin::settle::agreed;
+use crate::admin::slot_move::move_slot;
+use crate::admin::slots::Slots;
+use crate::admin::step::Member;
+use crate::admin::view::ClusterView;
+use crate::command::Command;
+use crate::error::{Error, Result};
+use crate::protocol::value::Value;
+use crate::slot::Slot;
+use crate::topology::slot_set::SlotSet;
+
+/// Moves the slots; those that have arrived already are left alone.
+///
+/// # Errors
+///
+/// Of the first slot that could not be moved; those that were under way with it have been brought to their ends.
+pub(super) async fn move_slots(
+    admin: &Admin,
+    reporter: &Reporter<'_>,
+    from: &Member,
+    to: &Member,
+    slots: &Slots,
+) -> Result<()> {
+    // A move to another target before must have reached everyone, with its epoch.
+    let view = agreed(admin, None).await?;
+    let target = view.node(&to.id).ok_or_else(|| {
+        Error::usage(format!("{to} is to get slots and does not answer; plan again when it does"))
+    })?;
+    let open = view.open_slots();
+    let arrived = |slot: Slot| target.myself.slots.contains(slot) && !open.contains(&slot);
+    let left: Vec<Slot> = slots.iter().filter(|slot| !arrived(*slot)).collect();
+    reporter.tell(|progress| progress.slots_done += slots.len() - left.len());
+    let (marked, closed): (Vec<Slot>, Vec<Slot>) = left.into_iter().partition(|slot| open.contains(slot));
+    // What was begun key by key is brought to its end that way.
+    key_by_key(admin, reporter, &view, from, to, marked).await?;
+    if admin.options().atomic && can_move_atomically(admin, from).await? {
+        move_atomically(admin, reporter, from, to, &closed.into_iter().collect::<SlotSet>()).await?;
+    } else {
+        key_by_key(admin, reporter, &view, from, to, closed).await?;
+    }
+    agreed(admin, Some(to)).await.map(drop)
+}
+
+async fn key_by_key(
+    admin: &Admin,
+    reporter: &Reporter<'_>,
+    view: &ClusterView,
+    from: &Member,
+    to: &Member,
+    slots: Vec<Slot>,
+) -> Result<()> {
+    if slots.is_empty() {
+        return Ok(());
+    }
+    refuse_several_databases(admin, from).await?;
+    let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
+    let mut waiting = VecDeque::from(slots);
+    let mut under_way = FuturesUnordered::new();
+    let mut failed = None;
+    loop {
+        while under_way.len() < admin.options().slots_at_a_time && failed.is_none() && !reporter.is_stopped()
+        {
+            let Some(slot) = waiting.pop_front() else { break };
+            // Who owns it now may be another than the one that it is to be taken from: a plan is a moment old.
+            let owner = view.owner(slot).map_or_else(|| from.clone(), Member::from);
+            let primaries = &primaries;
+            under_way.push(async move { move_slot(admin, reporter, slot, &owner, to, primaries).await });
+        }
+        match under_way.next().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => failed = failed.or(Some(error)),
+            None => return failed.map_or(Ok(()), Err),
+        }
+    }
+}
+
+/// `MIGRATE` moves keys of one database; a slot with keys in others would be given up half.
+async fn refuse_several_databases(admin: &Admin, node: &Member) -> Result<()> {
+    let peer = admin.peer(&node.addr);
+    let info = peer.text(&Command::new("INFO").arg("keyspace")).await?;
+    let others = (1..16).any(|db| field(&info, &format!("db{db}")).is_some());
+    if !others {
+        return Ok(());
+    }
+    let command = Command::new("CONFIG GET").arg("cluster-databases");
+    let configured = match peer.ask(&command).await? {
+        Value::Error(_) => String::new(),
+        value => format!("{value:?}"),
+    };
+    Err(Error::usage(format!(
+        "{node} has keys in several databases ({configured}), which only CLUSTER MIGRATESLOTS moves: leave the option \
+         atomic at true, and close slots that are open (CLUSTER SETSLOT STABLE) first"
+    )))
+}

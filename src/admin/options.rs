@@ -1,0 +1,87 @@
+//! [`AdminOptions`]: how fast slots move, how long is waited for what.
+
+use std::time::Duration;
+
+/// How the nodes of a cluster are told to change it. What is not set has the default that its method names.
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until they are given to an Admin"]
+pub struct AdminOptions {
+    pub(super) slots_at_a_time: usize,
+    pub(super) batch_keys: usize,
+    pub(super) batch_bytes: u64,
+    pub(super) pause: Duration,
+    pub(super) key_timeout: Duration,
+    pub(super) agreement_timeout: Duration,
+    pub(super) retry_for: Duration,
+    pub(super) atomic: bool,
+}
+
+impl Default for AdminOptions {
+    fn default() -> Self {
+        Self {
+            slots_at_a_time: 8,
+            batch_keys: 200,
+            batch_bytes: 1 << 20,
+            pause: Duration::ZERO,
+            key_timeout: Duration::from_secs(60),
+            agreement_timeout: Duration::from_secs(30),
+            retry_for: Duration::from_secs(60),
+            atomic: true,
+        }
+    }
+}
+
+impl AdminOptions {
+    /// All options at their defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many slots of one pair of nodes are under way at a time, at least 1. More keep the nodes busy while replies
+    /// travel; each is answered with `ASK` for keys that have left. Default: 8.
+    pub fn slots_at_a_time(mut self, slots: usize) -> Self {
+        self.slots_at_a_time = slots.max(1);
+        self
+    }
+
+    /// The largest batch of one `MIGRATE`, in keys (at least 1) and in bytes of memory. The source serves nobody while
+    /// it sends a batch. A key that is larger than the batch goes alone. Default: 200 keys, 1 MiB.
+    pub fn batch(mut self, keys: usize, bytes: u64) -> Self {
+        self.batch_keys = keys.max(1);
+        self.batch_bytes = bytes.max(1);
+        self
+    }
+
+    /// A throttle: how long each slot rests between two batches. Default: none.
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// How long the target of a batch may be silent (the timeout of `MIGRATE`); doubled each time that a single key
+    /// does not make it. Default: 60 seconds.
+    pub fn key_timeout(mut self, timeout: Duration) -> Self {
+        self.key_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long is waited until all nodes agree after a change, or a node has taken its new role. Default: 30 seconds.
+    pub fn agreement_timeout(mut self, timeout: Duration) -> Self {
+        self.agreement_timeout = timeout;
+        self
+    }
+
+    /// For how long a slot is tried again whose source or target fails over, loads or cannot be reached. Default: 60
+    /// seconds.
+    pub fn retry_for(mut self, limit: Duration) -> Self {
+        self.retry_for = limit;
+        self
+    }
+
+    /// Whether slots move by `CLUSTER MIGRATESLOTS` where the servers have it (Valkey 9), all keys in one moment and of
+    /// all databases, instead of key by key. Default: true.
+    pub fn atomic(mut self, atomic: bool) -> Self {
+        self.atomic = atomic;
+        self
+    }
+}

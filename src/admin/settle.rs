@@ -1,0 +1,120 @@
+//! Waiting until all nodes say the same: before a slot changes hands and after.
+//!
+//! A slot whose new owner has no newer epoch than everyone else is taken away from it again by gossip, with its keys.
+//! Redis gives the target of a move an epoch that is newer than all that *it has heard of*; so nothing is moved to
+//! another target before all have heard of the last one.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::admin::handle::Admin;
+use crate::admin::step::Member;
+use crate::admin::view::ClusterView;
+use crate::command::Command;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+
+/// Between two looks: gossip takes milliseconds where it is told at once, and a second where it is not.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(250);
+
+/// After this time gossip alone is not believed to help.
+const REMEDY_AFTER: Duration = Duration::from_secs(3);
+
+/// Waits until `complaint` has nothing to say of the view, for as long as the options allow.
+///
+/// Dropped at any time, nothing was changed.
+pub(super) async fn until(
+    admin: &Admin,
+    what: &str,
+    mut complaint: impl FnMut(&ClusterView) -> Option<String>,
+) -> Result<ClusterView> {
+    let limit = admin.options().agreement_timeout;
+    let deadline = Instant::now() + limit;
+    let mut pause = FIRST_LOOK;
+    loop {
+        let said = match admin.view().await {
+            Ok(view) => match complaint(&view) {
+                None => return Ok(view),
+                Some(said) => said,
+            },
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= deadline {
+            let text = format!("waited {limit:?} until {what}: {said}");
+            return Err(Error::new(ErrorKind::Timeout, Outcome::MaybeExecuted, text));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_LOOK);
+    }
+}
+
+/// Waits until all nodes agree on slots, roles and epochs.
+///
+/// `bumped` is who got slots last: while the others do not believe it, they are told again, and it is given a newer
+/// epoch.
+pub(super) async fn agreed(admin: &Admin, bumped: Option<&Member>) -> Result<ClusterView> {
+    if let Some(target) = bumped {
+        let deadline = Instant::now() + admin.options().agreement_timeout;
+        while Instant::now() < deadline {
+            let early = until_or(admin, REMEDY_AFTER).await?;
+            if early.disagreement().is_none() {
+                return Ok(early);
+            }
+            insist(admin, &early, target).await;
+            raise_epoch(admin, target).await?;
+        }
+    }
+    until(admin, "all nodes agree", ClusterView::disagreement).await
+}
+
+/// Tells everybody once more what the node owns: a replica that was promoted while slots left its shard was told by nobody.
+async fn insist(admin: &Admin, view: &ClusterView, owner: &Member) {
+    let Some(node) = view.node(&owner.id).filter(|node| node.is_primary()) else { return };
+    for other in view.primaries().filter(|other| other.id() != node.id()) {
+        let told =
+            node.myself.slots.iter().filter(|slot| other.owner(*slot).is_none_or(|id| id != node.id()));
+        // Refused by one that has keys of the slot: then it is for `fix` to decide whose they are.
+        let told: Vec<Command> =
+            told.map(|slot| Command::new("CLUSTER SETSLOT").arg(slot).arg("NODE").arg(&*owner.id)).collect();
+        drop(admin.peer(&other.addr).ask_all(&told).await);
+    }
+}
+
+/// Gives the node an epoch that is newer than all others.
+///
+/// One that has the newest already is left as it is by `BUMPEPOCH`, also if another has the same: then a third is bumped
+/// first.
+pub(super) async fn raise_epoch(admin: &Admin, node: &Member) -> Result<()> {
+    let bump = Command::new("CLUSTER BUMPEPOCH");
+    let peer = admin.peer(&node.addr);
+    peer.order(&bump).await?;
+    let view = admin.view().await?;
+    let Some(own) = view.node(&node.id).map(|node| node.myself.epoch) else { return Ok(()) };
+    let mut others = view.primaries().filter(|other| **other.id() != *node.id);
+    if others.clone().all(|other| other.myself.epoch < own) {
+        return Ok(());
+    }
+    if let Some(third) = others.find(|other| other.myself.epoch < own) {
+        admin.peer(&third.addr).order(&bump).await?;
+    }
+    let begin = Instant::now();
+    while admin.node_view(&node.addr).await?.current_epoch <= own && begin.elapsed() < REMEDY_AFTER {
+        sleep(LAST_LOOK).await;
+    }
+    peer.order(&bump).await.map(drop)
+}
+
+/// The view when all agree, or at the latest after `limit`.
+async fn until_or(admin: &Admin, limit: Duration) -> Result<ClusterView> {
+    let deadline = Instant::now() + limit;
+    let mut pause = FIRST_LOOK;
+    loop {
+        match admin.view().await {
+            Ok(view) if view.disagreement().is_none() => return Ok(view),
+            result if Instant::now() >= deadline => return result,
+            _not_yet => sleep(pause).await,
+        }
+        pause = (pause * 2).min(LAST_LOOK);
+    }
+}
