@@ -179,11 +179,7 @@ impl SlotMove<'_, '_> {
     }
 
     async fn transfer(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
-        let transfer = Transfer {
-            source,
-            target,
-            timeout: self.admin.options().key_timeout,
-        };
+        let transfer = Transfer { source, target, timeout: self.admin.options().key_timeout };
         let (keys, bytes) = (batch.len(), batch.bytes);
         let replaced = transfer.send(batch, async || self.is_marked(source).await).await?;
         self.reporter.tell(|progress| {
@@ -248,11 +244,7 @@ pub(super) async fn return_keys(
         Err(error) if error.to_string().contains("already the owner") => {}
         marked => drop(marked?),
     }
-    let transfer = Transfer {
-        source: &peer,
-        target: &target,
-        timeout: admin.options().key_timeout,
-    };
+    let transfer = Transfer { source: &peer, target: &target, timeout: admin.options().key_timeout };
     let mut moved = 0;
     loop {
         let some = Command::new("CLUSTER GETKEYSINSLOT").arg(slot).arg(admin.options().batch_keys);

@@ -370,7 +370,13 @@ mod tests {
     fn replies(slots: &str, shards: &str) -> TopologyReplies {
         let info =
             info("cluster_state:ok\r\ncluster_current_epoch:6\r\ncluster_my_epoch:2\r\ncluster_size:3\r\n");
-        TopologyReplies { slots: reply(slots), shards: reply(shards), info, nodes: Value::Nil, over_tls: false }
+        TopologyReplies {
+            slots: reply(slots),
+            shards: reply(shards),
+            info,
+            nodes: Value::Nil,
+            over_tls: false,
+        }
     }
 
     fn asked() -> NodeAddr {
@@ -634,7 +640,13 @@ mod tests {
     fn the_text_of_an_error_is_short_however_large_the_reply_was() {
         let items = vec![Value::Bulk(Bytes::from(vec![b'x'; 1000])); 1000];
         let slots = Value::Array(vec![Value::Array(items)]);
-        let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil, over_tls: false };
+        let replies = TopologyReplies {
+            slots,
+            shards: Value::Nil,
+            info: Value::Nil,
+            nodes: Value::Nil,
+            over_tls: false,
+        };
         let mut text = String::new();
         let counted =
             allocation_counter::measure(|| text = read(&replies, &asked()).unwrap_err().to_string());
@@ -648,7 +660,13 @@ mod tests {
         let Value::Array(range) = reply(ONE_RANGE) else { panic!() };
         let failure = |count: usize| {
             let slots = Value::Array(range.iter().cycle().take(count).cloned().collect());
-            let replies = TopologyReplies { slots, shards: Value::Nil, info: Value::Nil, nodes: Value::Nil, over_tls: false };
+            let replies = TopologyReplies {
+                slots,
+                shards: Value::Nil,
+                info: Value::Nil,
+                nodes: Value::Nil,
+                over_tls: false,
+            };
             read(&replies, &asked()).err()
         };
         let text = failure(16385).map(|error| error.to_string());
