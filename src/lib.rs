@@ -17,9 +17,14 @@
 //!
 //! | feature | what it adds | dependencies |
 //! |---|---|---|
+//! | `admin` (on by default) | [`admin`]: builds, checks, mends and reshapes clusters | none |
+//! | `tls` | `rediss://`, `TlsConfig`: TLS by rustls | rustls, tokio-rustls, rustls-native-certs |
 //! | `serde` | `Serde<T>`: hashes and maps read as structs | serde |
 //! | `json` | `Json<T>` and `to_json`: JSON as arguments and replies; the commands of JSON modules | serde, serde_json |
 //! | `testkit` | `testkit::SimCluster` and `testkit::LocalCluster`: clusters in `cargo test`, simulated and of real servers | rustix, tempfile |
+//! | `testkit-tls` | `testkit::LocalCluster` with TLS, and certificates for tests | those of `testkit` and `tls`, rcgen |
+//! | `tracing` | spans and events with the names of OpenTelemetry; see [`observability`] | tracing |
+//! | `metrics` | figures by the `metrics` facade; see [`observability`] | metrics |
 //! | `internals` | parts of the inside for this crate's benches and fuzz targets; no promise goes with it | none |
 //!
 #![doc = include_str!("../docs/guide.md")]

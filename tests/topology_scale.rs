@@ -194,7 +194,8 @@ fn links_that_are_idle_hold_no_buffers_so_all_two_thousand_fit_as_well() {
         });
     });
     assert_eq!(client.stats().connects, 2000);
-    assert!(connected + used < BOUND / 2, "{connected} connected and {used} for the links");
+    // A third of it are the round trips of each node, 3.4 KiB.
+    assert!(connected + used < BOUND * 2 / 3, "{connected} connected and {used} for the links");
 }
 
 #[test]

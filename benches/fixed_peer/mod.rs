@@ -71,6 +71,12 @@ impl Stream {
                 b"GET" => self.replies.extend_from_slice(&self.got),
                 b"HELLO" => self.replies.extend_from_slice(b"%1\r\n+proto\r\n:3\r\n"),
                 b"CLUSTER" => self.replies.extend_from_slice(cluster(&self.commands, at - length).as_bytes()),
+                // With what was sent along, which stands behind the name just as it does in the reply.
+                b"PING" => {
+                    let whole = self.commands.get(at - length..at).unwrap_or_default();
+                    let echo = whole.get("*2\r\n$4\r\nPING\r\n".len()..).filter(|echo| !echo.is_empty());
+                    self.replies.extend_from_slice(echo.unwrap_or(b"+PONG\r\n"));
+                }
                 _other => self.replies.extend_from_slice(b"+OK\r\n"),
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cluster::history::{History, Trouble};
 use crate::cluster::unit::{Failure, Unit};
 use crate::command::Target;
 use crate::command::cut::Part;
@@ -22,10 +23,6 @@ use crate::routing::redirect::{Verdict, judge, kind_of, outcome_of};
 use crate::slot::Slot;
 use crate::stats::failure::shown_code;
 use crate::stats::refresh_cause::RefreshCause;
-
-/// Between two attempts that wait for the cluster: doubled from the first to the last, the last half at random.
-const FIRST_WAIT: Duration = Duration::from_millis(2);
-const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// A pause of 32 to 64 ms, which the new map ends: a view is here in less as a rule.
 const WAITS_OF_DEMOTED: u32 = 5;
@@ -53,15 +50,6 @@ impl Deadline {
     }
 }
 
-/// Why the last attempt was not the last one.
-#[derive(Debug)]
-enum Trouble {
-    Reply(ServerError),
-    Loss(LossCause),
-    NoOwner,
-    NoReplica,
-}
-
 /// Who was asked in an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'n> {
@@ -79,39 +67,6 @@ pub(crate) struct Job<'a> {
     /// has to tell who answered it has it from the start.
     history: Option<Box<History>>,
     result: Option<Result<Value>>,
-}
-
-/// What became of a job's attempts.
-#[derive(Debug, Default)]
-struct History {
-    /// Where one `ASK` sent it; for the next attempt only.
-    ask: Option<NodeAddr>,
-    attempts: u32,
-    waits: u32,
-    /// Redirects since the last reply that was none.
-    hops: u32,
-    not_before: Option<Instant>,
-    /// The last redirects, oldest first.
-    trail: Vec<Redirect>,
-    node: Option<NodeAddr>,
-    /// An earlier attempt may have been executed: no later failure can take that back.
-    maybe_executed: bool,
-    trouble: Option<Trouble>,
-}
-
-impl History {
-    fn begin_attempt(&mut self, node: &NodeAddr) {
-        self.attempts += 1;
-        self.ask = None;
-        self.not_before = None;
-        self.node = Some(node.clone());
-    }
-
-    fn wait(&mut self) {
-        let longest = FIRST_WAIT.saturating_mul(1 << self.waits.min(10)).min(LAST_WAIT);
-        self.waits += 1;
-        self.not_before = Some(Instant::now() + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
-    }
 }
 
 /// What the executor has to do after an attempt, apart from the next one.

@@ -9,6 +9,7 @@ pub(crate) mod core;
 pub(crate) mod executor;
 pub(crate) mod figures;
 mod group;
+mod history;
 pub(crate) mod job;
 pub(crate) mod learned;
 mod merging;

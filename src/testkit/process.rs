@@ -135,6 +135,10 @@ pub(super) struct Process {
     child: Mutex<Child>,
     is_stopped: AtomicBool,
     _port: ReservedPort,
+    #[cfg_attr(
+        not(feature = "testkit-tls"),
+        expect(dead_code, reason = "it is kept; who asks for it has TLS")
+    )]
     other_port: Option<ReservedPort>,
 }
 
