@@ -28,7 +28,7 @@ impl ScriptCall<'_> {
     ///
     /// [EVALSHA](https://redis.io/docs/latest/commands/evalsha/), and
     /// [EVAL](https://redis.io/docs/latest/commands/eval/) if the node does not know the script. For an error that the
-    /// script itself raises [`Error::outcome`] is `MaybeExecuted`: it may have written before.
+    /// script itself raises [`Error::outcome`](crate::Error::outcome) is `MaybeExecuted`: it may have written before.
     ///
     /// Since 2.6, as the script.
     ///
