@@ -22,6 +22,10 @@ pub(crate) const LAST_BACKOFF: Duration = Duration::from_secs(1);
 /// What is added to it: chance alone could let several dials follow at once.
 const LEAST_BACKOFF: Duration = Duration::from_millis(5);
 
+/// A connection that served for so many times the longest pause of now is no reason for a longer one: the node is there
+/// for most of the time, and what ends its connections is not that they are made too often.
+const SERVED: u32 = 4;
+
 /// Dials at once, over all nodes: a client that meets a thousand nodes for the first time does not open a thousand
 /// sockets in the same moment.
 const AT_ONCE: usize = 64;
@@ -141,7 +145,8 @@ impl Dials {
     }
 
     /// A connection that was made then has ended, and not because the client wanted it. One that served for some time is no
-    /// reason to wait; one that ends again and again at once is as bad as none.
+    /// reason to wait; one that ends again and again at once is as bad as none; between the two the pauses stay in
+    /// proportion to what the connections serve.
     pub(super) fn ended(&self, node: &NodeAddr, made: Instant) {
         if made.elapsed() < LAST_BACKOFF {
             self.note(node, made, None);
@@ -170,8 +175,9 @@ impl Dials {
             (None, 0) => Duration::ZERO,
             (Some(_), _) | (None, 1..) => LEAST_BACKOFF + longest.mul_f64(fastrand::f64()),
         };
+        let is_worse = error.is_some() || rest.failures == 0 || begun.elapsed() < longest * SERVED;
         *rest = Rest {
-            failures: rest.failures + 1,
+            failures: rest.failures + u32::from(is_worse),
             noted: now,
             until: now + pause,
             error,
@@ -185,7 +191,7 @@ mod tests {
     use futures::FutureExt;
     use tokio::time::{Instant, advance};
 
-    use super::{AT_ONCE, Dials, LAST_BACKOFF, LEAST_BACKOFF};
+    use super::{AT_ONCE, Dials, LAST_BACKOFF, LEAST_BACKOFF, SERVED};
     use crate::connection::loss::ConnectError;
     use crate::node::NodeAddr;
 
@@ -254,6 +260,21 @@ mod tests {
         advance(LAST_BACKOFF).await;
         dials.ended(&node(1), made);
         assert!(dials.turn(&node(1)).now_or_never().is_some_and(|turn| turn.is_ok()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_serve_between_their_ends_are_delayed_in_proportion() {
+        let dials = Dials::default();
+        let life = LAST_BACKOFF / 3;
+        for _ in 0..100 {
+            let made = Instant::now();
+            advance(life).await;
+            dials.ended(&node(1), made);
+            let ended = Instant::now();
+            assert!(dials.turn(&node(1)).await.is_ok());
+            // The last doubling is the one that passes this share.
+            assert!(ended.elapsed() <= LEAST_BACKOFF + life * 2 / SERVED, "{:?}", ended.elapsed());
+        }
     }
 
     #[tokio::test(start_paused = true)]

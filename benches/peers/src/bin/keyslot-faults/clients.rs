@@ -1,10 +1,11 @@
 //! [`Caller`]: the three commands that a client must have, and how it is connected. All have a time-out of five seconds
-//! for a command and two for a connect, and else their defaults.
+//! for a command and two for a connect, and else their defaults, but for fred's policy of reconnection: it has none
+//! unless it is given one, which its examples do.
 
 use std::future::Future;
 use std::time::Duration;
 
-use fred::prelude::{Builder, ClientLike, Config, KeysInterface, ServerConfig};
+use fred::prelude::{Builder, ClientLike, Config, KeysInterface, ReconnectPolicy, ServerConfig};
 use keyslot::{Commands, Outcome};
 use redis::AsyncCommands;
 use rustis::commands::StringCommands;
@@ -107,6 +108,8 @@ impl Caller for Fred {
         let server = ServerConfig::new_clustered(hosts);
         let mut builder = Builder::from_config(Config { server, ..Config::default() });
         builder
+            // Without end, from 20 milliseconds to a second, as keyslot's own.
+            .set_policy(ReconnectPolicy::new_exponential(0, 20, 1_000, 2))
             .with_performance_config(|config| config.default_command_timeout = COMMAND)
             .with_connection_config(|config| config.connection_timeout = CONNECT);
         let client = builder.build()?;
