@@ -200,6 +200,23 @@ impl Row {
 | fault | client | calls done | doubled | swapped | errors (surely not executed) | lost | gap ms, struck | others | \
          MiB before | peak |\n|---|---|---|---|---|---|---|---|---|---|---|";
 
+    pub(crate) fn is_of_the_kind_of(&self, other: &Self) -> bool {
+        (&self.fault, &self.client) == (&other.fault, &other.client)
+    }
+
+    pub(crate) fn add_run(&mut self, run: &Self) {
+        self.done += run.done;
+        self.doubled += run.doubled;
+        self.swapped += run.swapped;
+        self.errors += run.errors;
+        self.surely_not += run.surely_not;
+        self.lost += run.lost;
+        self.gap_struck_ms = self.gap_struck_ms.max(run.gap_struck_ms);
+        self.gap_others_ms = self.gap_others_ms.max(run.gap_others_ms);
+        self.before_mib = self.before_mib.max(run.before_mib);
+        self.peak_mib = self.peak_mib.max(run.peak_mib);
+    }
+
     fn add(&mut self, book: &Book, is_struck: bool) {
         self.done += book.done;
         self.swapped += book.swapped;

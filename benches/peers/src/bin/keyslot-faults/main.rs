@@ -44,6 +44,7 @@ keyslot-faults [options]    every fault on every client; prints a table
   --rounds N      default 1
   --server NAME   a folder of scripts/servers; default redis-7.0
   --out FILE      a line of JSON for each run is added to it
+  --sum FILE      runs nothing: sums up such a file, a line for each fault and client
 ";
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -79,6 +80,7 @@ async fn run() -> Done {
             Long("rounds") => rounds = parser.value()?.parse()?,
             Long("server") => server = parser.value()?.string()?,
             Long("out") => out = Some(parser.value()?.into()),
+            Long("sum") => return sum(&std::fs::read_to_string(parser.value()?)?),
             // What the parent says to its children.
             Value(client) => child = Some(client.string()?),
             Long("seeds") => seeds = parser.value()?.string()?,
@@ -105,5 +107,25 @@ async fn run() -> Done {
             }
         }
     }
+    Ok(())
+}
+
+/// The runs of one client under one fault as one: counts are added, of the times and the memory it is the worst.
+fn sum(lines: &str) -> Done {
+    let mut sums: Vec<(usize, Row)> = Vec::new();
+    for line in lines.lines() {
+        let row: Row = serde_json::from_str(line)?;
+        match sums.iter_mut().find(|(_, sum)| sum.is_of_the_kind_of(&row)) {
+            Some((runs, sum)) => {
+                *runs += 1;
+                sum.add_run(&row);
+            }
+            None => sums.push((1, row)),
+        }
+    }
+    println!("{}", Row::HEAD);
+    sums.iter().for_each(|(_, sum)| println!("{sum}"));
+    let (least, most) = (sums.iter().map(|(runs, _)| runs).min(), sums.iter().map(|(runs, _)| runs).max());
+    println!("\nRuns for each line: {} to {}.", least.unwrap_or(&0), most.unwrap_or(&0));
     Ok(())
 }
