@@ -220,6 +220,9 @@ impl ClientBuilder {
     }
 
     /// How often the topology is checked when nothing gives reason to. Default: 30 seconds.
+    ///
+    /// After a reason (a redirect, a lost connection, a change) it is checked again after two seconds, and then, while nothing
+    /// changes, after twice as long each time until this is reached.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.config.refresh_interval = interval;
         self.nonzero("refresh_interval", interval)

@@ -40,8 +40,10 @@ const LAST_GAP: Duration = Duration::from_millis(200);
 const FRUITLESS: u32 = 600;
 const LONG_GAP: Duration = Duration::from_secs(1);
 
-/// After each change one more look is taken, although nobody asks: the first news of a failover or a move are seldom the
-/// last, and who lost its slots is still on its way to its new role.
+/// After each change, and after each time that somebody asked, another look is taken although nobody asks: the first news
+/// of a failover or a move are seldom the last, and of a primary that has just died, nobody has taken the place yet.
+/// Without news the next ones follow in twice the time each, until they are as rare as usual: so a client without
+/// traffic learns of a failover in a time like that which the failover took.
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// A refresh begins within this time after its request, so that those of the same moment are one.
@@ -135,7 +137,7 @@ pub(super) async fn keep_fresh(core: Arc<Core>) {
             false => ((gap * 2).min(LAST_GAP), fruitless + 1),
         };
         let usual = core.config.refresh_interval;
-        interval = if changed { SETTLING.min(usual) } else { usual };
+        interval = if changed || was_requested { SETTLING } else { interval.saturating_mul(2) }.min(usual);
     }
 }
 
