@@ -38,6 +38,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[must_use = "a builder does nothing until connect() is awaited"]
 pub struct ClientBuilder {
     config: Config,
@@ -85,8 +86,12 @@ impl ClientBuilder {
     /// roots, or as `ClientBuilder::tls` says.
     ///
     /// Options: `client_name`, `command_timeout`, `connect_timeout`, `refresh_interval` (`250ms`, `2s`),
-    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`). Resets what was
-    /// set before, but for the connector, the address map and what TLS is made of.
+    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`), `read_from`, and
+    /// `node` for one more `host:port`. Resets what was set before, but for the connector, the address map and what TLS is made of.
+    ///
+    /// URLs of redis-rs, fred and rustis mean here what they mean there: `valkey://`, `redis-cluster://..?node=host:port`,
+    /// `redis+cluster://`, each with `s` for TLS. Whether it is a cluster, the server says. An option that is not known is an
+    /// error, and so are Sentinel, Unix sockets, `#insecure` and databases other than 0.
     pub fn url(mut self, url: &str) -> Self {
         match url::parse(url) {
             Ok(config) => self.config = config,

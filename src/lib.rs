@@ -21,6 +21,7 @@
 //! | `tls` | `rediss://`, `TlsConfig`: TLS by rustls | rustls, tokio-rustls, rustls-native-certs |
 //! | `serde` | `Serde<T>`: hashes and maps read as structs | serde |
 //! | `json` | `Json<T>` and `to_json`: JSON as arguments and replies; the commands of JSON modules | serde, serde_json |
+//! | `deadpool` | `pool`: the client behind deadpool's `Manager`, for code that expects a pool | none |
 //! | `testkit` | `testkit::SimCluster` and `testkit::LocalCluster`: clusters in `cargo test`, simulated and of real servers | rustix, tempfile |
 //! | `testkit-tls` | `testkit::LocalCluster` with TLS, and certificates for tests | those of `testkit` and `tls`, rcgen |
 //! | `tracing` | spans and events with the names of OpenTelemetry; see [`observability`] | tracing |
@@ -46,7 +47,7 @@
 //! A file imports only from floors below its own; `tests/architecture.rs` holds that.
 //!
 //! ```text
-//! 8  admin/                                              builds and changes clusters
+//! 8  admin/  pool                                        builds and changes clusters; deadpool's manager
 //! 7  builder                                             puts it together
 //! 6  client  request  pipeline  transaction              the handles
 //!    session  durable  script  pubsub  scan  topology_events
@@ -95,6 +96,8 @@ pub mod internals;
 pub mod json;
 mod node;
 mod pipeline;
+#[cfg(feature = "deadpool")]
+pub mod pool;
 mod protocol;
 mod pubsub;
 mod request;

@@ -55,6 +55,23 @@ async fn a_url_says_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn urls_of_other_clients_connect() {
+    let (cluster, _client) = started().await;
+    let (first, second) = (cluster.nodes().remove(0), cluster.nodes().remove(1));
+    for url in [
+        format!("redis://{first}/"),
+        format!("valkey://{first}/0?protocol=resp3"),
+        format!("redis-cluster://{first}?node={second}"),
+        format!("redis-cluster://nobody:1?node={second}"),
+        format!("redis+cluster://{first},{second}"),
+    ] {
+        let client = Client::builder().url(&url).connector(cluster.connector()).connect().await.unwrap();
+        client.mset([("a", "1"), ("b", "2"), ("c", "3")]).await.unwrap();
+        assert_eq!(client.mget::<Vec<i64>>(["a", "b", "c"]).await.unwrap(), [1, 2, 3], "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_setting_that_is_not_valid_is_told_by_the_connect() {
     for builder in [
         Client::builder(),
