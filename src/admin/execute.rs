@@ -102,7 +102,7 @@ async fn claim(admin: &Admin, node: &Member, slots: &Slots) -> Result<()> {
 /// The node takes the other for the owner of the slot. Gossip may have been quicker.
 async fn believe(admin: &Admin, node: &Member, slot: Slot, owner: &Member) -> Result<()> {
     match admin.peer(&node.addr).order(&setslot(slot, "NODE").arg(&*owner.id)).await {
-        Err(error) if error.kind() == ErrorKind::Server => {
+        Err(error) if matches!(error.kind(), ErrorKind::Server | ErrorKind::Unavailable) => {
             let view = admin.node_view(&node.addr).await?;
             if view.myself.slots.contains(slot) { Err(error) } else { Ok(()) }
         }

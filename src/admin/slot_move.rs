@@ -15,7 +15,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;
-use crate::admin::key_batch::{KeyBatch, Transfer, batches};
+use crate::admin::key_batch::{Arrival, KeyBatch, Transfer, batches};
 use crate::admin::peer::Peer;
 use crate::admin::progress::Reporter;
 use crate::admin::step::Member;
@@ -122,6 +122,11 @@ pub(super) async fn tell_all(admin: &Admin, primaries: &[Member], slot: Slot, ow
     .await;
 }
 
+fn transfer<'a>(admin: &Admin, source: &'a Peer, target: &'a NodeAddr) -> Transfer<'a> {
+    let options = admin.options();
+    Transfer { source, target, timeout: options.key_timeout, patience: options.retry_for }
+}
+
 /// One attempt.
 struct SlotMove<'a, 'r> {
     admin: &'a Admin,
@@ -179,15 +184,15 @@ impl SlotMove<'_, '_> {
     }
 
     async fn transfer(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
-        let transfer = Transfer { source, target, timeout: self.admin.options().key_timeout };
-        let (keys, bytes) = (batch.len(), batch.bytes);
-        let replaced = transfer.send(batch, async || self.is_marked(source).await).await?;
-        self.reporter.tell(|progress| {
-            progress.keys_done += keys;
-            progress.bytes_done += bytes;
-            progress.replaced += replaced;
-        });
-        Ok(())
+        let transfer = transfer(self.admin, source, target);
+        let arrived = |arrival: Arrival| {
+            self.reporter.tell(|progress| {
+                progress.keys_done += arrival.keys;
+                progress.bytes_done += arrival.bytes;
+                progress.replaced += arrival.replaced;
+            });
+        };
+        transfer.send(batch, async || self.is_marked(source).await, arrived).await
     }
 
     /// Whether the source owns the slot and gives it to the target: only then what it has is what counts, and may
@@ -244,7 +249,7 @@ pub(super) async fn return_keys(
         Err(error) if error.to_string().contains("already the owner") => {}
         marked => drop(marked?),
     }
-    let transfer = Transfer { source: &peer, target: &target, timeout: admin.options().key_timeout };
+    let transfer = transfer(admin, &peer, &target);
     let mut moved = 0;
     loop {
         let some = Command::new("CLUSTER GETKEYSINSLOT").arg(slot).arg(admin.options().batch_keys);
