@@ -86,11 +86,12 @@ enum Sent {
 }
 
 /// From where keys go, and where.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Transfer<'a> {
     pub(super) source: &'a Peer,
-    /// As the source reaches it.
-    pub(super) target: &'a NodeAddr,
+    pub(super) target: &'a Peer,
+    /// Where the source reaches the target.
+    pub(super) announced: NodeAddr,
     pub(super) timeout: Duration,
     /// For how long a key is tried at least that does not arrive in time: how much it needs is known to nobody.
     pub(super) patience: Duration,
@@ -101,33 +102,26 @@ struct Waits {
     begin: Instant,
     timeout: Duration,
     silences: u32,
-    patience: Duration,
-}
-
-impl Waits {
-    /// It has been silent: the next time it gets twice the time; unless that was all.
-    fn longer(&mut self, error: Error) -> Result<()> {
-        self.silences += 1;
-        if self.silences >= TRIES && self.begin.elapsed() >= self.patience {
-            return Err(error);
-        }
-        self.timeout = self.timeout.saturating_mul(2);
-        Ok(())
-    }
 }
 
 impl Transfer<'_> {
     /// Sends the keys, and tells what has arrived as it does. A copy at the target is of an attempt before, whose reply
     /// was lost: it is replaced only while `is_the_sources` says that the source's value is what counts.
-    pub(super) async fn send(
+    ///
+    /// No `AsyncFn`: its future is not known to be `Send` for every lifetime, and no plan could run in a task of its own.
+    pub(super) async fn send<F: Future<Output = Result<bool>>>(
         &self,
         batch: KeyBatch,
-        is_the_sources: impl AsyncFn() -> Result<bool>,
+        is_the_sources: impl Fn() -> F,
         arrived: impl Fn(Arrival),
     ) -> Result<()> {
-        if let Sent::All = self.migrate(&batch.keys, false, self.timeout).await? {
-            arrived(Arrival { keys: batch.len(), bytes: batch.bytes, replaced: 0 });
-            return Ok(());
+        match self.migrate(&batch.keys, false, self.timeout).await? {
+            Sent::All => {
+                arrived(Arrival { keys: batch.len(), bytes: batch.bytes, replaced: 0 });
+                return Ok(());
+            }
+            Sent::Busy => {}
+            Sent::Silent(error) => self.wait_longer(&mut self.waits(), error).await?,
         }
         // One by one from here on, so that a large one has the time to itself, and only what must be is replaced.
         for (key, size) in batch.keys.iter().zip(batch.sizes) {
@@ -138,7 +132,11 @@ impl Transfer<'_> {
     }
 
     /// Returns whether the target had a copy before.
-    async fn send_one(&self, key: &Bytes, is_the_sources: &impl AsyncFn() -> Result<bool>) -> Result<bool> {
+    async fn send_one<F: Future<Output = Result<bool>>>(
+        &self,
+        key: &Bytes,
+        is_the_sources: &impl Fn() -> F,
+    ) -> Result<bool> {
         let mut waits = self.waits();
         let mut replace = false;
         loop {
@@ -149,7 +147,7 @@ impl Transfer<'_> {
                     return Err(self.given_up(text));
                 }
                 Sent::Busy => {}
-                Sent::Silent(error) => waits.longer(error)?,
+                Sent::Silent(error) => self.wait_longer(&mut waits, error).await?,
             }
             if !is_the_sources().await? {
                 return Err(self.given_up("the slot is not on its way to the target any more"));
@@ -159,7 +157,19 @@ impl Transfer<'_> {
     }
 
     fn waits(&self) -> Waits {
-        Waits { begin: Instant::now(), timeout: self.timeout, silences: 0, patience: self.patience }
+        Waits { begin: Instant::now(), timeout: self.timeout, silences: 0 }
+    }
+
+    /// The target has been silent: it gets twice the time, unless that was all. But only one that answers us, and so was
+    /// merely slow: while the source waits for it, the source serves nobody, and in the end others take it for failed.
+    async fn wait_longer(&self, waits: &mut Waits, error: Error) -> Result<()> {
+        waits.silences += 1;
+        if waits.silences >= TRIES && waits.begin.elapsed() >= self.patience {
+            return Err(error);
+        }
+        self.target.read(&Command::new("PING")).await?;
+        waits.timeout = waits.timeout.saturating_mul(2);
+        Ok(())
     }
 
     fn given_up(&self, text: &'static str) -> Error {
@@ -195,7 +205,7 @@ impl Transfer<'_> {
             match self.migrate(keys, false, waits.timeout).await? {
                 Sent::All => return Ok(true),
                 Sent::Busy => return Ok(false),
-                Sent::Silent(error) => waits.longer(error)?,
+                Sent::Silent(error) => self.wait_longer(&mut waits, error).await?,
             }
         }
     }
@@ -203,8 +213,8 @@ impl Transfer<'_> {
     async fn migrate(&self, keys: &[Bytes], replace: bool, timeout: Duration) -> Result<Sent> {
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64);
         let mut command = Command::new("MIGRATE")
-            .arg(self.target.host())
-            .arg(self.target.port())
+            .arg(self.announced.host())
+            .arg(self.announced.port())
             .arg("")
             .arg(0)
             .arg(millis)
