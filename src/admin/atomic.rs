@@ -136,8 +136,10 @@ async fn move_part(admin: &Admin, from: &Member, to: &Member, part: &[Slot]) -> 
         let owner = view.owner(*slot).map_or_else(|| from.clone(), Member::from);
         by_owner.entry(owner).or_default().extend([*slot]);
     }
-    let target =
-        part.first().and_then(|slot| view.successor(&to.id, *slot)).map_or_else(|| to.clone(), Member::from);
+    // One that does not answer stays the target: the owner of a slot on its way to it is the source.
+    let answers = view.node(&to.id).is_some();
+    let successor = part.first().filter(|_| answers).and_then(|slot| view.successor(&to.id, *slot));
+    let target = successor.map_or_else(|| to.clone(), Member::from);
     by_owner.remove(&target);
     for (owner, slots) in by_owner {
         migrate(admin, &owner, &target, &slots).await?;

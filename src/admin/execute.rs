@@ -5,7 +5,7 @@ use crate::admin::handle::Admin;
 use crate::admin::membership::{fail_over, forget, meet, remove, replicate};
 use crate::admin::moves::move_slots;
 use crate::admin::progress::Reporter;
-use crate::admin::settle::{agreed, raise_epoch, until};
+use crate::admin::settle::{agreed, heard_by_all, raise_epoch, until};
 use crate::admin::slot_move::{return_keys, setslot, tell_all};
 use crate::admin::slots::Slots;
 use crate::admin::step::{Member, Step};
@@ -40,7 +40,7 @@ pub(super) async fn run_step(admin: &Admin, reporter: &Reporter<'_>, step: &Step
                 return_keys(admin, reporter, slot, node, owner).await?;
                 believe(admin, node, slot, owner).await?;
             }
-            Ok(())
+            heard_by_all(admin, owner, &slots.0).await
         }
         Step::ReturnKeys { holder, owner, slots, .. } => {
             for slot in slots.iter() {
@@ -96,13 +96,13 @@ async fn claim(admin: &Admin, node: &Member, slots: &Slots) -> Result<()> {
     for slot in slots.iter() {
         tell_all(admin, &primaries, slot, node).await;
     }
-    Ok(())
+    heard_by_all(admin, node, &slots.0).await
 }
 
 /// The node takes the other for the owner of the slot. Gossip may have been quicker.
 async fn believe(admin: &Admin, node: &Member, slot: Slot, owner: &Member) -> Result<()> {
     match admin.peer(&node.addr).order(&setslot(slot, "NODE").arg(&*owner.id)).await {
-        Err(error) if error.kind() == ErrorKind::Server => {
+        Err(error) if matches!(error.kind(), ErrorKind::Server | ErrorKind::Unavailable) => {
             let view = admin.node_view(&node.addr).await?;
             if view.myself.slots.contains(slot) { Err(error) } else { Ok(()) }
         }

@@ -105,7 +105,7 @@ pub(super) async fn replicate(admin: &Admin, node: &Member, primary: &Member) ->
         // It is not known for how long the two have not met, or heard of each other's roles: refused as often as that.
         let refused = match peer.order(&order).await {
             Ok(_) => None,
-            Err(error) if error.kind() == ErrorKind::Server => Some(error),
+            Err(error) if matches!(error.kind(), ErrorKind::Server | ErrorKind::Unavailable) => Some(error),
             Err(error) if error.outcome() == Outcome::MaybeExecuted => None,
             Err(error) => return Err(error),
         };

@@ -9,7 +9,7 @@ use crate::admin::atomic::{can_move_atomically, move_atomically};
 use crate::admin::handle::{Admin, field};
 use crate::admin::progress::Reporter;
 use crate::admin::settle::agreed;
-use crate::admin::slot_move::move_slot;
+use crate::admin::slot_move::{Ways, move_slot};
 use crate::admin::slots::Slots;
 use crate::admin::step::Member;
 use crate::admin::view::ClusterView;
@@ -64,6 +64,7 @@ async fn key_by_key(
     }
     refuse_several_databases(admin, from).await?;
     let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
+    let landmark = view.node(&to.id).and_then(|target| target.myself.slots.iter().next());
     let mut waiting = VecDeque::from(slots);
     let mut under_way = FuturesUnordered::new();
     let mut failed = None;
@@ -73,8 +74,8 @@ async fn key_by_key(
             let Some(slot) = waiting.pop_front() else { break };
             // Who owns it now may be another than the one that it is to be taken from: a plan is a moment old.
             let owner = view.owner(slot).map_or_else(|| from.clone(), Member::from);
-            let primaries = &primaries;
-            under_way.push(async move { move_slot(admin, reporter, slot, &owner, to, primaries).await });
+            let ways = Ways { primaries: &primaries, landmark };
+            under_way.push(async move { move_slot(admin, reporter, slot, &owner, to, ways).await });
         }
         match under_way.next().await {
             Some(Ok(())) => {}

@@ -23,7 +23,7 @@ impl Default for AdminOptions {
             batch_keys: 200,
             batch_bytes: 1 << 20,
             pause: Duration::ZERO,
-            key_timeout: Duration::from_secs(60),
+            key_timeout: Duration::from_secs(5),
             agreement_timeout: Duration::from_secs(30),
             retry_for: Duration::from_secs(60),
             atomic: true,
@@ -58,8 +58,10 @@ impl AdminOptions {
         self
     }
 
-    /// How long the target of a batch may be silent (the timeout of `MIGRATE`); doubled each time that a single key
-    /// does not make it. Default: 60 seconds.
+    /// How long the target of a batch may be silent (the timeout of `MIGRATE`). A single key that does not make it is sent
+    /// again with twice the time each, for as long as the target answers and at least for [`retry_for`](Self::retry_for):
+    /// so no key is too large, and this may be short. The source serves nobody while it waits: longer than
+    /// `cluster-node-timeout` (15 seconds, unless it is configured) the others take it for failed. Default: 5 seconds.
     pub fn key_timeout(mut self, timeout: Duration) -> Self {
         self.key_timeout = timeout.max(Duration::from_millis(1));
         self
