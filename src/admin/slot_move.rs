@@ -84,6 +84,12 @@ pub(super) async fn move_slot(
         if let Some(owner) = view.owner(slot) {
             from = owner.into();
         }
+        // Redis before 8 forgets the owner of a slot that it imports when that one is replaced, and believes nobody who
+        // says that it is his: until it is told it refuses the keys.
+        let target = view.node(&to.id).filter(|target| !target.myself.slots.contains(slot));
+        if from.id != to.id && target.is_some_and(|target| target.owner(slot) != Some(&from.id)) {
+            drop(admin.peer(&to.addr).ask(&setslot(slot, "NODE").arg(&*from.id)).await);
+        }
         if from.id == to.id {
             // It has arrived; only the others may not have heard.
             let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
@@ -260,6 +266,9 @@ pub(super) async fn return_keys(
 ) -> Result<u64> {
     let peer = admin.peer(&holder.addr);
     let target = admin.peer(&owner.addr);
+    // One that has forgotten the owner (Redis before 8, after a failover) would send nothing. Refused by one that takes
+    // itself for the owner, while it has keys.
+    drop(peer.ask(&setslot(slot, "NODE").arg(&*owner.id)).await);
     // A holder that takes itself for the owner needs no mark.
     let importing = setslot(slot, "IMPORTING").arg(&*owner.id);
     match peer.order(&importing).await {

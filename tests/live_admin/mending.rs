@@ -180,7 +180,10 @@ async fn slots_without_an_owner(broken: &Broken) {
     for slot in [held, open, torn, empty] {
         tell(cluster, a, &format!("CLUSTER DELSLOTS {slot}")).await;
     }
-    broken.is_found(|problem| matches!(problem, Problem::Uncovered { slots } if slots.len() == 4)).await;
+    // The target of an open slot whose source gives it up takes it by itself on Valkey.
+    let left = [held, torn, empty].map(|slot| Slot::new(slot).unwrap());
+    let is_left = |slots: &Slots| left.iter().all(|slot| slots.contains(*slot));
+    broken.is_found(|problem| matches!(problem, Problem::Uncovered { slots } if is_left(slots))).await;
     assert!(tool_says(&broken.server, a).contains("[ERR] Not all 16384 slots are covered by nodes."));
     broken.is_mended().await;
     assert_eq!(broken.owner_of(held).await, *a);
@@ -219,7 +222,7 @@ async fn a_move_follows_the_failover_of_its_source(broken: &mut Broken) {
 }
 
 /// The failover of the source and of the target of a move that goes no further: on Redis nobody knows of it any more, keys
-/// that have moved read as nil, and the servers' tool finds everything in order. Valkey's replicas know of it.
+/// that have moved read as nil, and the tool of Redis 8 finds everything in order. Valkey's replicas know of it.
 async fn a_failover_of_both_hides_keys(broken: &mut Broken) {
     let nodes = broken.cluster.nodes();
     let slot = broken.slots_with_keys(5000, 5460).next().unwrap();
@@ -238,12 +241,16 @@ async fn a_failover_of_both_hides_keys(broken: &mut Broken) {
     if is_hidden {
         assert_eq!(moved, None);
         broken.is_found(|problem| matches!(problem, Problem::Orphans { keys: 4, .. })).await;
-        until("the tool finds nothing", async || {
-            let said = tool_says(&broken.server, &a);
-            let finds = ["[ERR]", "[WARNING]"].iter().any(|word| said.contains(word));
-            (!finds && said.contains("[OK] All 16384 slots covered.")).then_some(())
-        })
-        .await;
+        // Before Redis 8 nodes that have imported a slot know no owner of it any more when the one that they knew is
+        // replaced, and the tool sees that they do not agree.
+        if broken.server.version().is_at_least(8, 0) {
+            until("the tool finds nothing", async || {
+                let said = tool_says(&broken.server, &a);
+                let finds = ["[ERR]", "[WARNING]"].iter().any(|word| said.contains(word));
+                (!finds && said.contains("[OK] All 16384 slots covered.")).then_some(())
+            })
+            .await;
+        }
         // Somebody misses one and makes it again: that is what callers have seen since, and stays.
         broken.client.set(keys[0].as_str(), "made again").await.unwrap();
     } else {
