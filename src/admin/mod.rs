@@ -21,6 +21,7 @@
 // A customer of the connections, the topology's slot sets and the client's settings. What is decided is decided by pure
 // functions over a `ClusterView`; `execute` and what it calls act.
 
+mod acl;
 mod atomic;
 mod check;
 mod create;
@@ -41,6 +42,8 @@ mod plan;
 mod progress;
 mod report;
 mod reshape;
+mod restart;
+mod roll;
 mod settle;
 mod shares;
 mod slot_move;
