@@ -1,4 +1,5 @@
-//! Slots that move in one moment, by the servers themselves (Valkey 9).
+//! Slots that move in one moment, by the servers themselves: the source sends them (Valkey 9), or the target fetches them
+//! (Redis 8.4, see `import`).
 //!
 //! Source: [CLUSTER MIGRATESLOTS](https://valkey.io/commands/cluster-migrateslots/),
 //! [CLUSTER GETSLOTMIGRATIONS](https://valkey.io/commands/cluster-getslotmigrations/),
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;
+use crate::admin::import::{can_import, import};
 use crate::admin::peer::Peer;
 use crate::admin::progress::Reporter;
 use crate::admin::step::Member;
@@ -99,8 +101,24 @@ fn range(text: &str) -> Option<(u16, u16)> {
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
-/// Whether the servers have it.
-pub(super) async fn can_move_atomically(admin: &Admin, source: &Member) -> Result<bool> {
+/// Who does it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// The source: `CLUSTER MIGRATESLOTS`.
+    Send,
+    /// The target: `CLUSTER MIGRATION IMPORT`.
+    Fetch,
+}
+
+/// How these servers can, if they can.
+pub(super) async fn way_of(admin: &Admin, source: &Member, target: &Member) -> Result<Option<Way>> {
+    if can_send(admin, source).await? {
+        return Ok(Some(Way::Send));
+    }
+    Ok(can_import(admin, target).await?.then_some(Way::Fetch))
+}
+
+async fn can_send(admin: &Admin, source: &Member) -> Result<bool> {
     let command = Command::new("COMMAND INFO").arg("cluster|migrateslots");
     let known = match admin.peer(&source.addr).ask(&command).await? {
         Value::Array(list) => list.first().is_some_and(|entry| *entry != Value::Nil),
@@ -119,13 +137,14 @@ pub(super) async fn can_move_atomically(admin: &Admin, source: &Member) -> Resul
 pub(super) async fn move_atomically(
     admin: &Admin,
     reporter: &Reporter<'_>,
+    way: Way,
     from: &Member,
     to: &Member,
     slots: &SlotSet,
 ) -> Result<()> {
     let all: Vec<Slot> = slots.iter().collect();
     for part in all.chunks(AT_A_TIME) {
-        if !move_persistently(admin, reporter, from, to, part).await? {
+        if !move_persistently(admin, reporter, way, from, to, part).await? {
             break;
         }
         let keys = count(admin, to, part).await?;
@@ -141,6 +160,7 @@ pub(super) async fn move_atomically(
 async fn move_persistently(
     admin: &Admin,
     reporter: &Reporter<'_>,
+    way: Way,
     from: &Member,
     to: &Member,
     part: &[Slot],
@@ -148,7 +168,7 @@ async fn move_persistently(
     let mut failing_since: Option<Instant> = None;
     let mut pause = FIRST_PAUSE;
     while !reporter.is_stopped() {
-        match move_part(admin, reporter, from, to, part).await {
+        match move_part(admin, reporter, way, from, to, part).await {
             Ok(true) => return Ok(true),
             // A migration has come to its end; who owns what now is looked at anew.
             Ok(false) => continue,
@@ -196,6 +216,7 @@ async fn count(admin: &Admin, node: &Member, slots: &[Slot]) -> Result<u64> {
 async fn move_part(
     admin: &Admin,
     reporter: &Reporter<'_>,
+    way: Way,
     from: &Member,
     to: &Member,
     part: &[Slot],
@@ -212,7 +233,13 @@ async fn move_part(
     by_owner.remove(&target);
     match by_owner.first_key_value() {
         None => Ok(true),
-        Some((owner, slots)) => migrate(admin, reporter, owner, &target, slots).await.map(|()| false),
+        Some((owner, slots)) => {
+            match way {
+                Way::Send => migrate(admin, reporter, owner, &target, slots).await?,
+                Way::Fetch => import(admin, reporter, &target, slots).await?,
+            }
+            Ok(false)
+        }
     }
 }
 

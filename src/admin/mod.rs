@@ -29,6 +29,7 @@ mod execute;
 mod fix;
 mod functions;
 mod handle;
+mod import;
 mod json;
 mod key_batch;
 mod members;

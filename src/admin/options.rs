@@ -84,9 +84,10 @@ impl AdminOptions {
         self
     }
 
-    /// Whether slots move by `CLUSTER MIGRATESLOTS` where the servers have it (Valkey 9), all keys in one moment and of
-    /// all databases, instead of key by key. Up to 512 slots go together; a [stop](crate::admin::StopHandle) cancels those
-    /// that are under way. Default: true.
+    /// Whether slots move all keys in one moment and of all databases where the servers can, instead of key by key: by
+    /// `CLUSTER MIGRATESLOTS` (Valkey 9), or `CLUSTER MIGRATION IMPORT` (Redis 8.4; written from its documentation and tried
+    /// on the simulated cluster only). Up to 512 slots go together; a [stop](crate::admin::StopHandle) cancels those that
+    /// are under way. Default: true.
     pub fn atomic(mut self, atomic: bool) -> Self {
         self.atomic = atomic;
         self

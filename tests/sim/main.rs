@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_import;
 mod admin_roll;
 mod backpressure;
 mod blocking;
