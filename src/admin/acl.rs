@@ -15,7 +15,6 @@ use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 
 /// A user as `ACL LIST` tells it. Holds hashes of passwords, so it cannot be shown.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct User {
     name: String,
     rules: Vec<String>,
@@ -32,6 +31,15 @@ impl User {
         // What `reset` gives, and what a user has of whom Redis before 8 says nothing.
         let rules = words.filter(|rule| *rule != "sanitize-payload").map(str::to_owned).collect();
         Some(Self { name, rules })
+    }
+
+    /// What it may, in one order for all servers: Redis before 8 lists the same commands of a user in another order at
+    /// each node.
+    fn rights(&self) -> (String, Vec<String>) {
+        let word = |rule: &String| rule.trim_matches(['(', ')']).to_owned();
+        let mut words: Vec<String> = self.rules.iter().map(word).collect();
+        words.sort_unstable();
+        (self.name.clone(), words)
     }
 
     /// Sets it anew in one step, whatever it was.
@@ -53,9 +61,9 @@ pub(super) async fn copy_users(admin: &Admin, from: &Member, to: &Member) -> Res
             return Err(refused(&format!("user {} of {from}", user.name), &error, to));
         }
     }
-    let has: BTreeSet<User> = users(&target).await?.into_iter().collect();
+    let has: BTreeSet<_> = users(&target).await?.iter().map(User::rights).collect();
     let others: Vec<&str> =
-        wanted.iter().filter(|user| !has.contains(user)).map(|user| user.name.as_str()).collect();
+        wanted.iter().filter(|user| !has.contains(&user.rights())).map(|user| user.name.as_str()).collect();
     if !others.is_empty() {
         let text = format!("these users are not the same at {from} and {to}: {}", others.join(", "));
         return Err(Error::new(ErrorKind::Server, Outcome::Rejected, text).with_node(to.addr.clone()));
@@ -98,6 +106,17 @@ mod tests {
         assert_eq!(user.name, "ann");
         assert_eq!(user.rules, ["on", "#5e88", "~a:*", "&*", "-@all", "+get", "(~b:*", "+set)"]);
         assert!(User::read("ann on nopass").is_none() && User::read("").is_none());
+    }
+
+    #[test]
+    fn the_order_of_its_commands_makes_no_other_user() {
+        let rights = |line| User::read(line).unwrap().rights();
+        assert_eq!(
+            rights("user a on -@all +get (~b +set +del)"),
+            rights("user a on -@all +get (~b +del +set)")
+        );
+        assert_ne!(rights("user a on -@all +get"), rights("user a on -@all +set"));
+        assert_ne!(rights("user a on nopass"), rights("user b on nopass"));
     }
 
     #[test]

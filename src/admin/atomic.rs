@@ -14,6 +14,7 @@ use crate::admin::handle::Admin;
 use crate::admin::import::{can_import, import};
 use crate::admin::peer::Peer;
 use crate::admin::progress::Reporter;
+use crate::admin::slot_move::is_final;
 use crate::admin::step::Member;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -185,24 +186,6 @@ async fn move_persistently(
         pause = (pause * 2).min(LAST_PAUSE);
     }
     Ok(false)
-}
-
-/// Whether trying again cannot help.
-fn is_final(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::Config | ErrorKind::Auth | ErrorKind::Usage | ErrorKind::Protocol => true,
-        ErrorKind::Connect
-        | ErrorKind::ConnectionLost
-        | ErrorKind::Timeout
-        | ErrorKind::Server
-        | ErrorKind::CrossSlot
-        | ErrorKind::Redirects
-        | ErrorKind::Unavailable
-        | ErrorKind::Conversion
-        | ErrorKind::Overloaded
-        | ErrorKind::SessionLost
-        | ErrorKind::Closed => false,
-    }
 }
 
 /// The keys that have arrived.

@@ -21,6 +21,9 @@ impl Admin {
     /// must keep its id, that is its `cluster-config-file`; it may come back at another address. Roles stay as they come
     /// out: a primary comes back as a replica of its successor.
     ///
+    /// Writes rest for a moment while a replica takes over. Redis 6.2 holds those that are under way then for ten seconds, or
+    /// until the node restarts: its callers need a time-out above that.
+    ///
     /// An interrupted plan that is [run](Plan::run) again leaves out the nodes that have been restarted since it was made;
     /// a new plan begins with all of them.
     ///
