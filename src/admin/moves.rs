@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use crate::admin::atomic::{can_move_atomically, move_atomically};
+use crate::admin::atomic::{move_atomically, way_of};
 use crate::admin::handle::{Admin, field};
 use crate::admin::progress::Reporter;
 use crate::admin::settle::agreed;
@@ -17,7 +17,6 @@ use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::protocol::value::Value;
 use crate::slot::Slot;
-use crate::topology::slot_set::SlotSet;
 
 /// Moves the slots; those that have arrived already are left alone.
 ///
@@ -43,10 +42,10 @@ pub(super) async fn move_slots(
     let (marked, closed): (Vec<Slot>, Vec<Slot>) = left.into_iter().partition(|slot| open.contains(slot));
     // What was begun key by key is brought to its end that way.
     key_by_key(admin, reporter, &view, from, to, marked).await?;
-    if admin.options().atomic && can_move_atomically(admin, from).await? {
-        move_atomically(admin, reporter, from, to, &closed.into_iter().collect::<SlotSet>()).await?;
-    } else {
-        key_by_key(admin, reporter, &view, from, to, closed).await?;
+    let way = if admin.options().atomic { way_of(admin, from, to).await? } else { None };
+    match way {
+        Some(way) => move_atomically(admin, reporter, way, from, to, &closed.into_iter().collect()).await?,
+        None => key_by_key(admin, reporter, &view, from, to, closed).await?,
     }
     agreed(admin, Some(to)).await.map(drop)
 }

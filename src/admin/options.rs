@@ -14,6 +14,9 @@ pub struct AdminOptions {
     pub(super) agreement_timeout: Duration,
     pub(super) retry_for: Duration,
     pub(super) atomic: bool,
+    pub(super) copy_users: bool,
+    pub(super) restart_timeout: Duration,
+    pub(super) restart_alone: bool,
 }
 
 impl Default for AdminOptions {
@@ -27,6 +30,9 @@ impl Default for AdminOptions {
             agreement_timeout: Duration::from_secs(30),
             retry_for: Duration::from_secs(60),
             atomic: true,
+            copy_users: false,
+            restart_timeout: Duration::from_secs(300),
+            restart_alone: false,
         }
     }
 }
@@ -80,10 +86,36 @@ impl AdminOptions {
         self
     }
 
-    /// Whether slots move by `CLUSTER MIGRATESLOTS` where the servers have it (Valkey 9), all keys in one moment and of
-    /// all databases, instead of key by key. Default: true.
+    /// Whether slots move all keys in one moment and of all databases where the servers can, instead of key by key: by
+    /// `CLUSTER MIGRATESLOTS` (Valkey 9), or `CLUSTER MIGRATION IMPORT` (Redis 8.4; written from its documentation and tried
+    /// on the simulated cluster only). Up to 512 slots go together; a [stop](crate::admin::StopHandle) cancels those that
+    /// are under way. Default: true.
     pub fn atomic(mut self, atomic: bool) -> Self {
         self.atomic = atomic;
+        self
+    }
+
+    /// Whether [`add_node`](crate::admin::Admin::add_node) gives the new node the users of the others, with their rights
+    /// and the hashes of their passwords: they are each node's own, and nothing else brings them there. Users of the same
+    /// name are replaced, `default` too. A node without a file of users (`aclfile`) knows them until it restarts, or for
+    /// good after `CONFIG REWRITE`. What replicas authenticate with (`masteruser`, `masterauth`) is not copied. Default:
+    /// false.
+    pub fn copy_users(mut self, copy: bool) -> Self {
+        self.copy_users = copy;
+        self
+    }
+
+    /// How long [`roll`](crate::admin::Admin::roll) waits for each node to be back: started, with its data loaded and in
+    /// sync with its primary. Default: 300 seconds.
+    pub fn restart_timeout(mut self, timeout: Duration) -> Self {
+        self.restart_timeout = timeout;
+        self
+    }
+
+    /// Whether [`roll`](crate::admin::Admin::roll) restarts a primary with slots that has no replica. Its slots are not
+    /// served meanwhile, and it comes back with what it has saved to disk. Default: false.
+    pub fn restart_alone(mut self, allowed: bool) -> Self {
+        self.restart_alone = allowed;
         self
     }
 }

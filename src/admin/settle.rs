@@ -106,6 +106,14 @@ async fn insist(admin: &Admin, view: &ClusterView, owner: &Member) {
     }
 }
 
+/// What speaks against all being well.
+pub(super) fn not_well(view: &ClusterView) -> Option<String> {
+    view.disagreement().or_else(|| {
+        let ill = view.nodes.iter().find(|node| &*node.state != "ok")?;
+        Some(format!("{ill} says that the cluster's state is {}", ill.state))
+    })
+}
+
 /// Gives the node an epoch that is newer than all others.
 ///
 /// One that has the newest already is left as it is by `BUMPEPOCH`, also if another has the same: then a third is bumped

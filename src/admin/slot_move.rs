@@ -101,7 +101,7 @@ pub(super) async fn move_slot(
 }
 
 /// Whether trying again cannot help.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Config | ErrorKind::Auth | ErrorKind::Usage | ErrorKind::Protocol => true,
         ErrorKind::Connect

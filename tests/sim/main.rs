@@ -8,6 +8,8 @@
 )]
 
 mod admin;
+mod admin_import;
+mod admin_roll;
 mod backpressure;
 mod blocking;
 mod cancellation;
