@@ -23,6 +23,7 @@
 
 mod atomic;
 mod check;
+mod contents;
 mod create;
 mod execute;
 mod fix;
@@ -43,6 +44,7 @@ mod report;
 mod reshape;
 mod settle;
 mod shares;
+mod slot_group;
 mod slot_move;
 mod slots;
 mod spread;

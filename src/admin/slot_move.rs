@@ -100,9 +100,12 @@ fn is_final(error: &Error) -> bool {
     }
 }
 
-/// Slots that are under way side by side do not wait for each other's replies.
-fn lane_of(admin: &Admin, slot: Slot) -> usize {
-    usize::from(slot.get()) % admin.options().slots_at_a_time
+/// Connections to each node.
+const LANES: usize = 8;
+
+/// Slots that are under way side by side wait for few others' replies.
+pub(super) fn lane_of(admin: &Admin, slot: Slot) -> usize {
+    usize::from(slot.get()) % admin.options().slots_at_a_time.min(LANES)
 }
 
 /// `CLUSTER SETSLOT slot ...`.
@@ -123,13 +126,13 @@ pub(super) async fn tell_all(admin: &Admin, primaries: &[Member], slot: Slot, ow
 }
 
 /// One attempt.
-struct SlotMove<'a, 'r> {
-    admin: &'a Admin,
-    reporter: &'a Reporter<'r>,
-    slot: Slot,
-    from: &'a Member,
-    to: &'a Member,
-    primaries: &'a [Member],
+pub(super) struct SlotMove<'a, 'r> {
+    pub(super) admin: &'a Admin,
+    pub(super) reporter: &'a Reporter<'r>,
+    pub(super) slot: Slot,
+    pub(super) from: &'a Member,
+    pub(super) to: &'a Member,
+    pub(super) primaries: &'a [Member],
 }
 
 impl SlotMove<'_, '_> {
@@ -157,9 +160,6 @@ impl SlotMove<'_, '_> {
                     return Err(self.changed("the target serves it while the source still has keys"));
                 }
                 self.transfer(&source, &announced, batch).await?;
-                if !self.admin.options().pause.is_zero() {
-                    sleep(self.admin.options().pause).await;
-                }
             }
         }
         self.hand_over(&target).await?;
@@ -178,7 +178,8 @@ impl SlotMove<'_, '_> {
         Ok(true)
     }
 
-    async fn transfer(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
+    /// Sends the keys, of a slot that is marked, and rests.
+    pub(super) async fn transfer(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
         let transfer = Transfer { source, target, timeout: self.admin.options().key_timeout };
         let (keys, bytes) = (batch.len(), batch.bytes);
         let replaced = transfer.send(batch, async || self.is_marked(source).await).await?;
@@ -187,6 +188,9 @@ impl SlotMove<'_, '_> {
             progress.bytes_done += bytes;
             progress.replaced += replaced;
         });
+        if !self.admin.options().pause.is_zero() {
+            sleep(self.admin.options().pause).await;
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_groups;
 mod backpressure;
 mod blocking;
 mod cancellation;
