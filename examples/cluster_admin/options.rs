@@ -32,7 +32,7 @@ pub(crate) struct Options {
     pub(crate) url: Option<String>,
 
     /// Dials OUTSIDE for the node that the cluster calls INSIDE, both as host:port: for published ports of containers, NAT.
-    /// May be said for each node.
+    /// May be said for each node. The hosts of the URL are dialled as they are.
     #[arg(long = "map", global = true, value_name = "INSIDE=OUTSIDE", value_parser = pair)]
     pub(crate) maps: Vec<(NodeAddr, NodeAddr)>,
 

@@ -91,7 +91,7 @@ fn summary(end: &Progress) -> String {
     if end.replaced > 0 {
         text += &format!("; {} copies of an earlier attempt were replaced", HumanCount(end.replaced));
     }
-    text + if end.stopped { ". No slot is open; the same command plans what is left." } else { "." }
+    text + if end.stopped { ". No slot is open; plan again for what is left." } else { "." }
 }
 
 /// Makes it true. With the failure comes how far it went.

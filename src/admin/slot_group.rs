@@ -152,7 +152,7 @@ impl<'a, 'r> SlotGroup<'a, 'r> {
         let source = self.admin.lane(&self.from.addr, lane);
         let mut sent = Vec::new();
         for (slot, batch) in slots {
-            if self.slot_move(slot).transfer(&source, target, batch).await.is_ok() {
+            if self.slot_move(slot).send(&source, target, batch).await.is_ok() {
                 sent.push(slot);
             }
         }

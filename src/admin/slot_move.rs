@@ -160,6 +160,9 @@ impl SlotMove<'_, '_> {
                     return Err(self.changed("the target serves it while the source still has keys"));
                 }
                 self.transfer(&source, &announced, batch).await?;
+                if !self.admin.options().pause.is_zero() {
+                    sleep(self.admin.options().pause).await;
+                }
             }
         }
         self.hand_over(&target).await?;
@@ -178,8 +181,7 @@ impl SlotMove<'_, '_> {
         Ok(true)
     }
 
-    /// Sends the keys, of a slot that is marked, and rests.
-    pub(super) async fn transfer(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
+    async fn transfer(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
         let transfer = Transfer { source, target, timeout: self.admin.options().key_timeout };
         let (keys, bytes) = (batch.len(), batch.bytes);
         let replaced = transfer.send(batch, async || self.is_marked(source).await).await?;
@@ -188,9 +190,6 @@ impl SlotMove<'_, '_> {
             progress.bytes_done += bytes;
             progress.replaced += replaced;
         });
-        if !self.admin.options().pause.is_zero() {
-            sleep(self.admin.options().pause).await;
-        }
         Ok(())
     }
 
@@ -223,6 +222,15 @@ impl SlotMove<'_, '_> {
         drop(source.ask(&setslot(self.slot, "NODE").arg(&*self.to.id)).await);
         tell_all(self.admin, self.primaries, self.slot, self.to).await;
         self.reporter.tell(|progress| progress.slots_done += 1);
+    }
+
+    /// Sends the keys, all of a slot that is marked, and rests.
+    pub(super) async fn send(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
+        self.transfer(source, target, batch).await?;
+        if !self.admin.options().pause.is_zero() {
+            sleep(self.admin.options().pause).await;
+        }
+        Ok(())
     }
 
     fn changed(&self, text: &'static str) -> Error {
