@@ -204,7 +204,7 @@ impl Stage<'_> {
         for some in self.names.chunks(1000) {
             let mut pipe = self.client.pipeline();
             for name in some {
-                pipe.set(name, format!("{:VALUE$}", name));
+                pipe.set(name, format!("{name:VALUE$}"));
             }
             let _done: Vec<()> = pipe.run().await?;
         }

@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "tests report by panicking, in their helpers too, where clippy.toml does not allow it by itself"
 )]
