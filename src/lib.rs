@@ -70,6 +70,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../README.ru.md")]
     struct ReadmeInRussian;
+    #[doc = include_str!("../docs/deployment.md")]
+    struct Deployment;
     #[doc = include_str!("../docs/migrating-from-redis-rs.md")]
     struct FromRedisRs;
     #[doc = include_str!("../docs/migrating-from-fred.md")]

@@ -48,6 +48,12 @@ impl KeyBatch {
 /// Asks for the sizes of the keys and puts them into batches of at most `most` bytes; a larger key goes alone. A server
 /// that does not tell sizes gets them all in one.
 pub(super) async fn batches(source: &Peer, keys: Vec<Bytes>, most: u64) -> Result<Vec<KeyBatch>> {
+    let sizes = sizes(source, &keys).await?;
+    Ok(divide(keys.into_iter().zip(sizes), most))
+}
+
+/// What each of the keys takes in memory; 0 if the server does not tell, or it has gone.
+pub(super) async fn sizes(source: &Peer, keys: &[Bytes]) -> Result<Vec<u64>> {
     let asked: Vec<Command> = keys.iter().map(|key| Command::new("MEMORY USAGE").arg(key)).collect();
     let mut sizes = Vec::with_capacity(keys.len());
     for reply in source.ask_all(&asked).await {
@@ -56,10 +62,11 @@ pub(super) async fn batches(source: &Peer, keys: Vec<Bytes>, most: u64) -> Resul
             _gone_or_not_allowed => 0,
         });
     }
-    Ok(divide(keys.into_iter().zip(sizes), most))
+    Ok(sizes)
 }
 
-fn divide(keys: impl Iterator<Item = (Bytes, u64)>, most: u64) -> Vec<KeyBatch> {
+/// Batches of at most `most` bytes; a larger key goes alone.
+pub(super) fn divide(keys: impl Iterator<Item = (Bytes, u64)>, most: u64) -> Vec<KeyBatch> {
     let mut batches: Vec<KeyBatch> = Vec::new();
     for (key, size) in keys {
         match batches.last_mut().filter(|last| last.bytes.saturating_add(size) <= most) {

@@ -24,6 +24,7 @@
 mod acl;
 mod atomic;
 mod check;
+mod contents;
 mod create;
 mod execute;
 mod fix;
@@ -47,6 +48,7 @@ mod restart;
 mod roll;
 mod settle;
 mod shares;
+mod slot_group;
 mod slot_move;
 mod slots;
 mod spread;

@@ -9,7 +9,8 @@ use crate::admin::atomic::{move_atomically, way_of};
 use crate::admin::handle::{Admin, field};
 use crate::admin::progress::Reporter;
 use crate::admin::settle::agreed;
-use crate::admin::slot_move::{Ways, move_slot};
+use crate::admin::slot_group::SlotGroup;
+use crate::admin::slot_move::Ways;
 use crate::admin::slots::Slots;
 use crate::admin::step::Member;
 use crate::admin::view::ClusterView;
@@ -64,17 +65,31 @@ async fn key_by_key(
     refuse_several_databases(admin, from).await?;
     let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
     let landmark = view.node(&to.id).and_then(|target| target.myself.slots.iter().next());
+    let replicas_first = view.node(&to.id).is_some_and(|node| node.server.starts_with("valkey"));
+    // Who owns it now may be another than the one that it is to be taken from: a plan is a moment old.
+    let owner = |slot| view.owner(slot).map_or_else(|| from.clone(), Member::from);
+    // Two groups in turns, so that the target has something to do while the source sends keys.
+    let most = admin.options().slots_at_a_time;
+    let (groups, size) = if most == 1 { (1, 1) } else { (2, most / 2) };
     let mut waiting = VecDeque::from(slots);
     let mut under_way = FuturesUnordered::new();
     let mut failed = None;
     loop {
-        while under_way.len() < admin.options().slots_at_a_time && failed.is_none() && !reporter.is_stopped()
-        {
-            let Some(slot) = waiting.pop_front() else { break };
-            // Who owns it now may be another than the one that it is to be taken from: a plan is a moment old.
-            let owner = view.owner(slot).map_or_else(|| from.clone(), Member::from);
+        while under_way.len() < groups && failed.is_none() && !reporter.is_stopped() {
+            let Some(first) = waiting.pop_front() else { break };
+            let source = owner(first);
+            let mut group = vec![first];
+            while group.len() < size
+                && waiting.front().is_some_and(|next| owner(*next) == source)
+                && let Some(next) = waiting.pop_front()
+            {
+                group.push(next);
+            }
             let ways = Ways { primaries: &primaries, landmark };
-            under_way.push(async move { move_slot(admin, reporter, slot, &owner, to, ways).await });
+            under_way.push(async move {
+                let (from, to) = (&source, to);
+                SlotGroup { admin, reporter, from, to, ways, replicas_first }.run(&group).await
+            });
         }
         match under_way.next().await {
             Some(Ok(())) => {}

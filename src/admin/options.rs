@@ -22,7 +22,7 @@ pub struct AdminOptions {
 impl Default for AdminOptions {
     fn default() -> Self {
         Self {
-            slots_at_a_time: 8,
+            slots_at_a_time: 32,
             batch_keys: 200,
             batch_bytes: 1 << 20,
             pause: Duration::ZERO,
@@ -43,8 +43,9 @@ impl AdminOptions {
         Self::default()
     }
 
-    /// How many slots of one pair of nodes are under way at a time, at least 1. More keep the nodes busy while replies
-    /// travel; each is answered with `ASK` for keys that have left. Default: 8.
+    /// How many slots of one pair of nodes are under way at a time, at least 1. Each node is told of half of them in one
+    /// go, and writes its configuration file once for that, so more are faster; each is answered with `ASK` for keys that
+    /// have left. Default: 32.
     pub fn slots_at_a_time(mut self, slots: usize) -> Self {
         self.slots_at_a_time = slots.max(1);
         self

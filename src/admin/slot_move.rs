@@ -118,9 +118,12 @@ pub(super) fn is_final(error: &Error) -> bool {
     }
 }
 
-/// Slots that are under way side by side do not wait for each other's replies.
-fn lane_of(admin: &Admin, slot: Slot) -> usize {
-    usize::from(slot.get()) % admin.options().slots_at_a_time
+/// Connections to each node.
+const LANES: usize = 8;
+
+/// Slots that are under way side by side wait for few others' replies.
+pub(super) fn lane_of(admin: &Admin, slot: Slot) -> usize {
+    usize::from(slot.get()) % admin.options().slots_at_a_time.min(LANES)
 }
 
 /// `CLUSTER SETSLOT slot ...`.
@@ -152,13 +155,13 @@ fn transfer<'a>(admin: &Admin, source: &'a Peer, target: &'a Peer) -> Transfer<'
 }
 
 /// One attempt.
-struct SlotMove<'a, 'r> {
-    admin: &'a Admin,
-    reporter: &'a Reporter<'r>,
-    slot: Slot,
-    from: &'a Member,
-    to: &'a Member,
-    primaries: &'a [Member],
+pub(super) struct SlotMove<'a, 'r> {
+    pub(super) admin: &'a Admin,
+    pub(super) reporter: &'a Reporter<'r>,
+    pub(super) slot: Slot,
+    pub(super) from: &'a Member,
+    pub(super) to: &'a Member,
+    pub(super) primaries: &'a [Member],
 }
 
 impl SlotMove<'_, '_> {
@@ -247,6 +250,15 @@ impl SlotMove<'_, '_> {
         drop(source.ask(&setslot(self.slot, "NODE").arg(&*self.to.id)).await);
         tell_all(self.admin, self.primaries, self.slot, self.to).await;
         self.reporter.tell(|progress| progress.slots_done += 1);
+    }
+
+    /// Sends the keys, all of a slot that is marked, and rests.
+    pub(super) async fn send(&self, source: &Peer, target: &Peer, batch: KeyBatch) -> Result<()> {
+        self.transfer(source, target, batch).await?;
+        if !self.admin.options().pause.is_zero() {
+            sleep(self.admin.options().pause).await;
+        }
+        Ok(())
     }
 
     fn changed(&self, text: &'static str) -> Error {

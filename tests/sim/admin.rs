@@ -9,10 +9,10 @@ use keyslot::{Client, NodeAddr, Slot, Value};
 
 use crate::support::{MS, SECOND, builder, keys_of, received_by_all, soon};
 
-const PROFILES: [Profile; 5] =
+pub(crate) const PROFILES: [Profile; 5] =
     [Profile::Redis62, Profile::Redis70, Profile::Redis82, Profile::Valkey81, Profile::Valkey91];
 
-async fn admin(cluster: &SimCluster) -> Admin {
+pub(crate) async fn admin(cluster: &SimCluster) -> Admin {
     builder(cluster).admin().await.unwrap()
 }
 
@@ -26,7 +26,7 @@ async fn strangers(of: SimClusterBuilder, count: usize) -> SimCluster {
     cluster
 }
 
-async fn checked(cluster: &SimCluster) -> Report {
+pub(crate) async fn checked(cluster: &SimCluster) -> Report {
     soon(admin(cluster).await.check()).await.unwrap()
 }
 
@@ -57,7 +57,7 @@ fn contents(cluster: &SimCluster, keys: &[String]) -> BTreeMap<String, Vec<(Node
 
 /// Each key is at the owner of its slot with its value, and nowhere else.
 #[track_caller]
-fn assert_all_there(cluster: &SimCluster, keys: &[String]) {
+pub(crate) fn assert_all_there(cluster: &SimCluster, keys: &[String]) {
     for (key, found) in contents(cluster, keys) {
         let owner = cluster.primary_of(Slot::of_key(key.as_bytes())).unwrap();
         let value = Value::Bulk(key.clone().into());
@@ -66,20 +66,20 @@ fn assert_all_there(cluster: &SimCluster, keys: &[String]) {
 }
 
 /// So many keys in each of the first slots.
-fn names(slots: u16, each: usize) -> Vec<String> {
+pub(crate) fn names(slots: u16, each: usize) -> Vec<String> {
     let keys = (0..).map(|number| format!("k{number}"));
     keys.filter(|key| Slot::of_key(key.as_bytes()).get() < slots).take(usize::from(slots) * each).collect()
 }
 
 /// Puts keys at the first primary, each with its name as its value.
-fn put(cluster: &SimCluster, keys: &[String]) {
+pub(crate) fn put(cluster: &SimCluster, keys: &[String]) {
     let owner = cluster.primary_of(Slot::new(0).unwrap()).unwrap();
     for key in keys {
         assert_eq!(cluster.ask(&owner, ["SET", key, key]).unwrap(), Value::Simple("OK".into()));
     }
 }
 
-fn load(cluster: &SimCluster, slots: u16, each: usize) -> Vec<String> {
+pub(crate) fn load(cluster: &SimCluster, slots: u16, each: usize) -> Vec<String> {
     let keys = names(slots, each);
     put(cluster, &keys);
     keys
@@ -173,7 +173,7 @@ async fn reshard(cluster: &SimCluster) -> keyslot::Result<()> {
 }
 
 /// What a process does that ends before its command number `after`, or, with its reply lost, behind it.
-fn death(after: usize, executed: bool) -> Vec<Fault> {
+pub(crate) fn death(after: usize, executed: bool) -> Vec<Fault> {
     let dead = Fault::new(FaultKind::CloseBefore);
     match executed {
         true => vec![Fault::new(FaultKind::CloseAfter).skip(after).times(1), dead.skip(after)],

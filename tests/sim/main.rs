@@ -10,6 +10,7 @@
 mod admin;
 mod admin_import;
 mod admin_roll;
+mod admin_groups;
 mod backpressure;
 mod blocking;
 mod cancellation;
