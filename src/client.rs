@@ -236,12 +236,13 @@ impl Client {
     /// Refuses new commands on all clones, waits until those under way have ended, but at most for the client's
     /// command time-out, and closes the connections.
     ///
-    /// Dropping the last clone closes them too, without waiting.
+    /// Dropping the last clone closes them too, without waiting: what was written is delivered and may be executed.
     pub async fn close(&self) {
         self.close_within(self.cluster.core().config.command_timeout).await;
     }
 
-    /// [`Client::close`] with another limit. What is still under way then fails with its true outcome.
+    /// [`Client::close`] with another limit. What is still under way then fails with its true outcome, and what of it has not
+    /// left this machine is thrown away.
     pub async fn close_within(&self, limit: Duration) {
         self.cluster.core().close(limit).await;
     }

@@ -64,6 +64,7 @@ pub(super) struct Conversation<'a> {
     trip: Trip,
     /// What is told to the callers that are left at the end; the task may be stopped at any time.
     cause: LossCause,
+    has_not_ended: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -87,12 +88,14 @@ impl<'a> Conversation<'a> {
             clock,
             clock_wanted: false,
             cause: LossCause::Retired,
+            has_not_ended: true,
         }
     }
 
     /// Serves until the connection ends, and tells why.
     pub(super) async fn run(mut self) -> LossCause {
         self.cause = poll_fn(|cx| self.poll(cx)).await;
+        self.has_not_ended = false;
         self.cause.clone()
     }
 
@@ -392,6 +395,11 @@ impl<'a> Conversation<'a> {
 
 impl Drop for Conversation<'_> {
     fn drop(&mut self) {
+        // What is given up may be sent once more by its callers, so its first copy must not arrive later. When the last handle
+        // of a client is dropped, nobody is left who would.
+        if self.is_idle() || (self.has_not_ended && !self.shared.lock().is_severed) {
+            self.connection.end_in_order();
+        }
         let mut freed = self.writing.fail_all(&self.cause, &mut self.answers);
         for mut entry in std::mem::take(&mut self.in_flight) {
             freed += entry.room();

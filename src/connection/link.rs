@@ -175,6 +175,11 @@ impl Link {
 
     /// Closes the connection now.
     pub(crate) fn sever(&self) {
+        self.shared.lock().is_severed = true;
+        self.end();
+    }
+
+    fn end(&self) {
         self.task.abort();
         self.shared.close(&LossCause::Retired);
     }
@@ -182,7 +187,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.sever();
+        self.end();
     }
 }
 

@@ -74,6 +74,8 @@ impl Drop for ExclusiveLink {
         if spare.link.is_idle() {
             spare.since = Instant::now();
         } else {
+            // A `BLPOP` that is on its way must not take an element for somebody who is gone.
+            spare.link.sever();
             drop(Object::take(spare));
         }
     }

@@ -48,6 +48,8 @@ pub(super) struct Queue {
     pub(super) outgoing: Outgoing,
     pub(super) waiters: Waiters,
     pub(super) state: QueueState,
+    /// The connection was closed over the heads of its callers, who may send elsewhere what it was sent.
+    pub(super) is_severed: bool,
     /// The task, if it sleeps.
     pub(super) sleeper: Option<Waker>,
     /// When the task was woken for the commands that are queued now and have its next turn.
