@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::budget::Budget;
+use crate::connection::budget::{Budget, Room};
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::observed::Countdown;
 use crate::connection::outgoing::Outgoing;
@@ -125,8 +125,8 @@ impl Queue {
         self.woken.take()
     }
 
-    /// Cuts out what nobody waits for any more; returns the bytes that were freed.
-    pub(super) fn cut_abandoned(&mut self) -> usize {
+    /// Cuts out what nobody waits for any more; returns the room that was freed.
+    pub(super) fn cut_abandoned(&mut self) -> Room {
         self.outgoing.cut_abandoned(&mut self.waiters)
     }
 

@@ -11,6 +11,7 @@ mod admin;
 mod backpressure;
 mod blocking;
 mod cancellation;
+mod closing;
 mod cluster_behaviour;
 mod dead_peers;
 mod deadlines;
