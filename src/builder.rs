@@ -265,7 +265,22 @@ impl ClientBuilder {
         self
     }
 
-    /// What a caller gets when the byte budget is used up. Default: [`OverloadPolicy::Wait`].
+    /// Requests that may be queued or in flight, for each node and for the client as a whole; each command of a pipeline is
+    /// one. A node that hangs eats its own. Default: 262,144 and 1,048,576.
+    ///
+    /// They share the [`byte_budget`](Self::byte_budget): a request takes its bytes there, and at least `bytes / requests` (256
+    /// with the defaults). So of requests that are smaller there are at most as many as are said here, to within a per cent;
+    /// larger ones end at the bytes, and a mixture somewhere before either. One that could never fit passes alone.
+    pub fn request_budget(mut self, per_node: usize, per_client: usize) -> Self {
+        self.config.node_requests = per_node;
+        self.config.client_requests = per_client;
+        if per_node.min(per_client) == 0 {
+            self.fail(Error::config("request_budget is 0: at least one request must be allowed"));
+        }
+        self
+    }
+
+    /// What a caller gets when the budget of bytes or of requests is used up. Default: [`OverloadPolicy::Wait`].
     pub fn overload(mut self, policy: OverloadPolicy) -> Self {
         self.config.overload = policy;
         self

@@ -87,8 +87,9 @@ impl Peer {
         };
         let mut pending = Vec::with_capacity(commands.len());
         for command in commands {
-            link.budget().take(command.body().wire_length()).await;
-            pending.push(link.send(command, Duration::MAX, Waker::noop()));
+            let room = link.budget().room_for(command.body().wire_length(), 1);
+            link.budget().take(room).await;
+            pending.push(link.send(command, room, Duration::MAX, Waker::noop()));
         }
         let mut replies = Vec::with_capacity(commands.len());
         for (command, sent) in commands.iter().zip(pending) {
@@ -201,7 +202,8 @@ impl Peer {
         if let Some(link) = kept.filter(|link| !link.is_closed()) {
             return Ok(link);
         }
-        let budget = Budget::new(ROOM, Bound::new(ROOM));
+        let bound = || Bound::new(ROOM, usize::MAX);
+        let budget = Budget::new(bound(), bound());
         let made = Link::exclusive(self.addr.clone(), budget, Arc::clone(&self.context)).await;
         let link = Arc::new(made.map_err(|error| self.not_connected(&error))?);
         let mut kept = self.link.lock().unwrap_or_else(PoisonError::into_inner);

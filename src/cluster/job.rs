@@ -422,9 +422,10 @@ impl<'a> Job<'a> {
         self.result = Some(Err(self.error(kind, Outcome::NotSent, text)));
     }
 
-    /// Ends the job because the byte budget is used up and the client does not wait for room.
+    /// Ends the job because the budget is used up and the client does not wait for room.
     pub(crate) fn overloaded(&mut self) {
-        let text = "the byte budget is used up, and the client is set to fail instead of to wait";
+        let text =
+            "the budget of bytes or of requests is used up, and the client is set to fail instead of to wait";
         self.result = Some(Err(self.error(ErrorKind::Overloaded, Outcome::NotSent, text)));
     }
 

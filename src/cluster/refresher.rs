@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use crate::cluster::core::Core;
 use crate::cluster::figures::note_disagreement;
 use crate::command::Command;
+use crate::connection::budget::Room;
 use crate::connection::link::Refusal;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::unit::Piece;
@@ -218,10 +219,10 @@ async fn ask(core: &Core, node: &NodeAddr, patience: Duration) -> Result<SlotMap
         let link = pool.any_link().ok_or_else(retired)?;
         let pieces = || commands.iter().map(Piece::Command);
         let length = pieces().map(|piece| piece.wire_length()).sum();
-        link.budget().take(length).await;
         let deadline = Some(Instant::now() + patience);
-        let pending =
-            link.send_unit(pieces(), length, deadline).map_err(|Refusal(cause)| NoView::Loss(cause))?;
+        let pending = link
+            .send_unit(pieces(), length, Room::NONE, deadline)
+            .map_err(|Refusal(cause)| NoView::Loss(cause))?;
         let reply = pending.await;
         if let Some(loss) = reply.loss {
             return Err(NoView::Loss(loss.cause));

@@ -28,6 +28,7 @@ async fn every_setting_can_be_made() {
         .links_per_node(2)
         .exclusive_per_node(8)
         .byte_budget(1 << 20, 4 << 20)
+        .request_budget(1 << 10, 4 << 10)
         .overload(OverloadPolicy::Fail)
         .read_from(ReadFrom::PreferReplica)
         .check_missing_at_primary(false)

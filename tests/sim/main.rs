@@ -14,6 +14,7 @@ mod admin_groups;
 mod backpressure;
 mod blocking;
 mod cancellation;
+mod closing;
 mod cluster_behaviour;
 mod dead_peers;
 mod deadlines;
