@@ -11,8 +11,8 @@ use crate::cluster::core::Core;
 use crate::cluster::pubsub::options::SubscriberOptions;
 use crate::cluster::{executor, figures};
 use crate::command::Command;
-use crate::command::draft::{Said, known, whole};
-use crate::commands::{all_commands, options, replies};
+use crate::command::draft::{Said, whole};
+use crate::commands::{all_commands, drafts, options, replies};
 #[cfg(feature = "tls")]
 use crate::config::tls::TlsConfig;
 use crate::error::{Error, Result};
@@ -274,7 +274,7 @@ macro_rules! sending_methods {
     )*) => {$(
         $(#[$doc])*
         fn $name $(<$reply: FromValue>)? (&self, $($arg: $ty),*) -> Request<'_, $out> {
-            self.request($command)
+            self.request(drafts::$name($($arg),*))
         }
     )*};
 }

@@ -13,20 +13,21 @@
 //!
 //! # Features
 //!
-//! None is on by default, and each only adds:
+//! Only `admin` is on by default, and each only adds. Crates are those that it brings beside the 38 of none, tokio and all below it
+//! included (`cargo tree -e normal` on Linux); many programs have some of them anyway:
 //!
-//! | feature | what it adds | dependencies |
-//! |---|---|---|
-//! | `admin` (on by default) | [`admin`]: builds, checks, mends and reshapes clusters | none |
-//! | `tls` | `rediss://`, `TlsConfig`: TLS by rustls | rustls, tokio-rustls, rustls-native-certs |
-//! | `serde` | `Serde<T>`: hashes and maps read as structs | serde |
-//! | `json` | `Json<T>` and `to_json`: JSON as arguments and replies; the commands of JSON modules | serde, serde_json |
-//! | `deadpool` | `pool`: the client behind deadpool's `Manager`, for code that expects a pool | none |
-//! | `testkit` | `testkit::SimCluster` and `testkit::LocalCluster`: clusters in `cargo test`, simulated and of real servers | rustix, tempfile |
-//! | `testkit-tls` | `testkit::LocalCluster` with TLS, and certificates for tests | those of `testkit` and `tls`, rcgen |
-//! | `tracing` | spans and events with the names of OpenTelemetry; see [`observability`] | tracing |
-//! | `metrics` | figures by the `metrics` facade; see [`observability`] | metrics |
-//! | `internals` | parts of the inside for this crate's benches and fuzz targets; no promise goes with it | none |
+//! | feature | what it adds | dependencies | crates |
+//! |---|---|---|---|
+//! | `admin` (on by default) | [`admin`]: builds, checks, mends and reshapes clusters | none | 0 |
+//! | `tls` | `rediss://`, `TlsConfig`: TLS by rustls | rustls, tokio-rustls, rustls-native-certs | 13 |
+//! | `serde` | `Serde<T>`: hashes and maps read as structs | serde | 2 |
+//! | `json` | `Json<T>` and `to_json`: JSON as arguments and replies; the commands of JSON modules | serde, serde_json | 4 |
+//! | `deadpool` | `pool`: the client behind deadpool's `Manager`, for code that expects a pool | none | 0 |
+//! | `testkit` | `testkit::SimCluster` and `testkit::LocalCluster`: clusters in `cargo test`, simulated and of real servers | rustix, tempfile | 5 |
+//! | `testkit-tls` | `testkit::LocalCluster` with TLS, and certificates for tests | those of `testkit` and `tls`, rcgen | 26 |
+//! | `tracing` | spans and events with the names of OpenTelemetry; see [`observability`] | tracing | 3 |
+//! | `metrics` | figures by the `metrics` facade; see [`observability`] | metrics | 2 |
+//! | `internals` | parts of the inside for this crate's benches and fuzz targets; no promise goes with it | none | 0 |
 //!
 #![doc = include_str!("../docs/guide.md")]
 //!

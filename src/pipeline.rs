@@ -11,7 +11,7 @@ use crate::cluster::executor::execute_and_wait;
 use crate::cluster::job::Deadline;
 use crate::command::Command;
 use crate::command::draft::{Said, known, push_to};
-use crate::commands::{all_commands, options};
+use crate::commands::{all_commands, drafts, options};
 use crate::durable::{Durable, OnDisk, Worst, durable, millis};
 use crate::error::{Error, Result};
 use crate::protocol::from_value::FromValue;
@@ -308,7 +308,7 @@ macro_rules! queueing_methods {
     )*) => {$(
         $(#[$doc])*
         pub fn $name(&mut self, $($arg: $ty),*) -> &mut Self {
-            self.queue($command)
+            self.queue(drafts::$name($($arg),*))
         }
     )*};
 }

@@ -16,7 +16,7 @@ use crate::cluster::pinned::{Mark, Pinned, refuse_if_closed};
 use crate::cluster::unit::Unit;
 use crate::command::Command;
 use crate::command::draft::{Said, known, push_to, whole};
-use crate::commands::{all_commands, options, replies};
+use crate::commands::{all_commands, drafts, options, replies};
 use crate::durable::{OnDisk, millis};
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
@@ -259,7 +259,7 @@ macro_rules! session_methods {
     )*) => {$(
         $(#[$doc])*
         pub fn $name $(<$reply: FromValue>)? (&mut self, $($arg: $ty),*) -> SessionRequest<'_, $out> {
-            self.request($command)
+            self.request(drafts::$name($($arg),*))
         }
     )*};
 }

@@ -15,6 +15,7 @@ mod bitmaps;
 mod catalogue;
 mod clients;
 mod cluster;
+pub(crate) mod drafts;
 #[cfg(test)]
 mod encoding;
 mod functions;

@@ -4,6 +4,7 @@
 //! asked for its topology, what was seen is held against it, and the next round is for what is left. Usually that is nothing.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -451,7 +452,7 @@ async fn until_replaced(core: &Core, node: &NodeAddr) {
     loop {
         let mut changed = std::pin::pin!(core.signal.changed());
         // It hears of changes from its first poll on; the map is looked at after that, so none is missed.
-        let has_changed = futures::poll!(changed.as_mut()).is_ready();
+        let has_changed = poll_fn(|cx| Poll::Ready(changed.as_mut().poll(cx))).await.is_ready();
         if !is_primary(core.routes().map(), node) {
             return;
         }
