@@ -280,3 +280,7 @@ impl Drop for PendingUnit {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "link_model.rs"]
+mod model;
