@@ -282,5 +282,4 @@ impl Drop for PendingUnit {
 }
 
 #[cfg(test)]
-#[path = "link_model.rs"]
 mod model;
