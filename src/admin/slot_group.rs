@@ -169,7 +169,8 @@ impl<'a, 'r> SlotGroup<'a, 'r> {
             .collect();
         // The source refuses as a replica, and (Valkey) while its own replicas are silent; it learns it by gossip then.
         drop(self.say(self.from, &arrived, |slot| [node(slot)]).await);
-        let others = self.ways.primaries.iter().filter(|other| other.id != self.to.id && other.id != self.from.id);
+        let others =
+            self.ways.primaries.iter().filter(|other| other.id != self.to.id && other.id != self.from.id);
         drop(join_all(others.map(|other| self.say(other, &arrived, |slot| [node(slot)]))).await);
         self.reporter.tell(|progress| progress.slots_done += arrived.len());
         arrived.into_iter().collect()

@@ -287,3 +287,6 @@ impl Drop for PendingUnit {
         }
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -169,7 +169,7 @@ async fn open_while_queue_expires(
     }
 }
 
-async fn until_wanted(shared: &LinkShared) {
+pub(super) async fn until_wanted(shared: &LinkShared) {
     poll_fn(|cx| {
         let mut queue = shared.lock();
         let freed = if std::mem::take(&mut queue.abandoned) { queue.cut_abandoned() } else { Room::NONE };

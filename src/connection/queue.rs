@@ -1,13 +1,14 @@
 //! [`Queue`]: where callers and the task of a link meet. One short critical section for each command.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::connection::budget::{Budget, Room};
+use crate::connection::lock::{Mutex, MutexGuard};
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::observed::Countdown;
 use crate::connection::outgoing::Outgoing;

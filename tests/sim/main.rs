@@ -8,9 +8,9 @@
 )]
 
 mod admin;
+mod admin_groups;
 mod admin_import;
 mod admin_roll;
-mod admin_groups;
 mod backpressure;
 mod blocking;
 mod cancellation;
