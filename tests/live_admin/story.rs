@@ -31,6 +31,15 @@ impl Story {
         report
     }
 
+    /// Who has got another primary loads its data first, and answers nothing meanwhile.
+    async fn replicas_have_their_data(&self) {
+        until("all replicas have their data", async || {
+            let view = self.admin.view().await.unwrap();
+            (view.unreachable.is_empty() && view.nodes.iter().all(|node| node.in_sync)).then_some(())
+        })
+        .await;
+    }
+
     fn share_of(report: &Report, node: &NodeAddr) -> usize {
         report.view.node_at(node).unwrap().myself.slots_served()
     }
@@ -125,6 +134,7 @@ pub(crate) async fn a_cluster_lives_from_its_making_to_the_loss_of_a_node(server
     done(admin.add_node(&nodes[6], AddAs::Primary).await).await;
     story.goes_on().await;
     done(admin.add_node(&nodes[7], AddAs::ReplicaOf(nodes[6].clone())).await).await;
+    story.replicas_have_their_data().await;
     story.goes_on().await;
 
     // Few keys, each again and again: so that slots under way are met.
@@ -153,16 +163,20 @@ pub(crate) async fn a_cluster_lives_from_its_making_to_the_loss_of_a_node(server
     let id = report.view.node_at(&nodes[1]).unwrap().id().to_string();
     let replica = report.view.replicas_of(&id).next().unwrap().addr.clone();
     done(admin.failover(&replica, Failover::Graceful).await).await;
+    story.replicas_have_their_data().await;
     story.goes_on().await;
     // The one that was replaced is a replica now, and goes to another primary and back.
     done(admin.replicate(&nodes[1], &nodes[0]).await).await;
+    story.replicas_have_their_data().await;
     story.goes_on().await;
     done(admin.replicate(&nodes[1], &replica).await).await;
+    story.replicas_have_their_data().await;
     story.goes_on().await;
 
     let load = Load::start(&client, &keys[..4000]);
     done(admin.del_node(&nodes[6]).await).await;
     assert!(load.end().await > 100);
+    story.replicas_have_their_data().await;
     let report = story.goes_on().await;
     assert_eq!(report.view.nodes.len(), 7);
     done(admin.del_node(&nodes[7]).await).await;
