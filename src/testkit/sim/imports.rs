@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::testkit::sim::agenda::Event;
 use crate::testkit::sim::gossip;
+use crate::testkit::sim::import::{Import, State};
 use crate::testkit::sim::node::Process;
 use crate::testkit::sim::refused::Refused;
 use crate::testkit::sim::slot_moves;
@@ -13,41 +14,6 @@ use crate::testkit::sim::world::World;
 
 /// From the order to the moment in which the slots change hands.
 const TIME: Duration = Duration::from_millis(100);
-
-/// One order, as the node that it was given to remembers it.
-#[derive(Clone, Debug)]
-pub(super) struct Import {
-    pub(super) id: String,
-    /// First and last slots.
-    pub(super) ranges: Vec<(u16, u16)>,
-    pub(super) source: NodeIndex,
-    pub(super) state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum State {
-    InProgress,
-    Completed,
-    Canceled,
-    Failed,
-}
-
-impl State {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::InProgress => "in_progress",
-            Self::Completed => "completed",
-            Self::Canceled => "canceled",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl Import {
-    fn slots(&self) -> impl Iterator<Item = u16> {
-        self.ranges.iter().flat_map(|(first, last)| *first..=*last)
-    }
-}
 
 /// Begins one, and returns its id.
 pub(super) fn begin(world: &mut World, index: NodeIndex, ranges: Vec<(u16, u16)>) -> Result<String, Refused> {

@@ -146,6 +146,7 @@ mod form;
 mod glob;
 mod gossip;
 mod health;
+mod import;
 mod imports;
 mod introspection;
 mod joining;

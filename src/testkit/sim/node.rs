@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::node::NodeAddr;
 use crate::slot::Slot;
 use crate::testkit::sim::acl::User;
-use crate::testkit::sim::imports::Import;
+use crate::testkit::sim::import::Import;
 use crate::testkit::sim::keyspace::entry::Entry;
 use crate::testkit::sim::keyspace::store::Keyspace;
 use crate::testkit::sim::profile::Profile;

@@ -2,7 +2,8 @@
 
 use crate::slot::Slot;
 use crate::testkit::sim::call::{Answered, Call, int, reply};
-use crate::testkit::sim::imports::{self, Import};
+use crate::testkit::sim::import::Import;
+use crate::testkit::sim::imports;
 use crate::testkit::sim::refused::Refused;
 use crate::testkit::sim::reply::Reply;
 
