@@ -132,11 +132,6 @@ async fn send(client: &Client, words: &[String]) {
 
 /// As `redis-cli` does: numbered, and what is nested is set in by `margin`.
 fn shown(value: &Value, margin: usize) -> String {
-    let numbered = |place: usize, mark: &str, element: &dyn Fn(usize) -> String| {
-        let head = format!("{place}{mark} ");
-        let indent = if place > 1 { " ".repeat(margin) } else { String::new() };
-        format!("{indent}{head}{}", element(margin + head.len()))
-    };
     match value {
         Value::Nil => "(nil)".to_owned(),
         Value::Int(number) => format!("(integer) {number}"),
@@ -147,24 +142,34 @@ fn shown(value: &Value, margin: usize) -> String {
         }
         Value::Bulk(text) => format!("\"{}\"", text.escape_ascii()),
         Value::Error(error) => format!("(error) {error}"),
-        Value::Array(list) | Value::Set(list) | Value::Push(list) => {
-            let lines =
-                (1..).zip(list).map(|(place, element)| numbered(place, ")", &|at| shown(element, at)));
-            or_empty(lines.collect())
-        }
-        Value::Map(pairs) => {
-            let pair = |key, element, at| format!("{} => {}", shown(key, at), shown(element, at + 2));
-            let lines = (1..)
-                .zip(pairs)
-                .map(|(place, (key, element))| numbered(place, "#", &|at| pair(key, element, at)));
-            or_empty(lines.collect())
-        }
+        Value::Array(list) | Value::Push(list) => numbered("array", ')', list, margin, shown),
+        Value::Set(list) => numbered("set", '~', list, margin, shown),
+        Value::Map(pairs) => numbered("hash", '#', pairs, margin, |(key, value), at| {
+            let below = match value {
+                Value::Array(list) | Value::Set(list) if !list.is_empty() => format!("\n{:at$}", ""),
+                Value::Map(pairs) if !pairs.is_empty() => format!("\n{:at$}", ""),
+                _ => " ".to_owned(),
+            };
+            format!("{} =>{below}{}", shown(key, at), shown(value, at))
+        }),
         other => format!("{other:?}"),
     }
 }
 
-fn or_empty(lines: Vec<String>) -> String {
-    if lines.is_empty() { "(empty)".to_owned() } else { lines.join("\n") }
+/// An element a line, with its number and the mark of what it is in; `shown` is told where it begins.
+fn numbered<T>(
+    kind: &str,
+    mark: char,
+    list: &[T],
+    margin: usize,
+    shown: impl Fn(&T, usize) -> String,
+) -> String {
+    if list.is_empty() {
+        return format!("(empty {kind})");
+    }
+    let width = list.len().to_string().len();
+    let line = |(place, element)| format!("{place:>width$}{mark} {}", shown(element, margin + width + 2));
+    (1..=list.len()).zip(list).map(line).collect::<Vec<String>>().join(&format!("\n{:margin$}", ""))
 }
 
 impl Completer for Names {

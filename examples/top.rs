@@ -12,13 +12,14 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, IsTerminal};
+use std::iter;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use keyslot::{Client, Commands, NodeAddr, NodeStats, Role, RoundTrips, Stats};
 use lexopt::Arg::{Long, Short};
 use lexopt::ValueExt;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Style, Stylize};
 use ratatui::text::Line;
@@ -47,6 +48,12 @@ Shows throughput, latency, redirects and what is in flight, for each node, every
 
 /// Between two pictures.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Heights in the picture: the sums, borders and header of the table of nodes, the throughput, the note.
+const HEAD_LINES: u16 = 3;
+const TABLE_LINES: u16 = 3;
+const LINE_LINES: u16 = 6;
+const FOOT_LINES: u16 = 1;
 
 /// Keys of the load, with a common beginning.
 const KEYS: usize = 500;
@@ -157,7 +164,10 @@ async fn watch(
             tokio::task::block_in_place(
                 || if event::poll(left)? { event::read().map(Some) } else { Ok(None) },
             )?;
-        if let Some(Event::Key(key)) = event {
+        // Some terminals tell of the release, too.
+        if let Some(Event::Key(key)) = event
+            && key.kind == KeyEventKind::Press
+        {
             let is_interrupt =
                 key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
             match key.code {
@@ -202,15 +212,18 @@ impl View {
     }
 
     fn draw(&self, frame: &mut Frame<'_>, client: &Client) {
+        // In a small window the nodes matter more than what has been.
+        let others = HEAD_LINES + TABLE_LINES + LINE_LINES + FOOT_LINES;
+        let has_room = usize::from(frame.area().height) >= self.shown().count() + usize::from(others);
         let [head, nodes, line, foot] = Layout::vertical([
-            Constraint::Length(3),
-            Constraint::Min(3),
-            Constraint::Length(6),
-            Constraint::Length(1),
+            Constraint::Length(HEAD_LINES),
+            Constraint::Min(TABLE_LINES),
+            Constraint::Length(if has_room { LINE_LINES } else { 0 }),
+            Constraint::Length(FOOT_LINES),
         ])
         .areas(frame.area());
         frame.render_widget(self.head(client), head);
-        frame.render_widget(self.nodes(client), nodes);
+        frame.render_widget(self.nodes(client, nodes.width), nodes);
         let width = usize::from(line.width.saturating_sub(2));
         let newest = self.requests.get(self.requests.len().saturating_sub(width)..).unwrap_or_default();
         let requests = Sparkline::default().data(newest).style(Style::new().cyan());
@@ -241,16 +254,22 @@ impl View {
         ])
     }
 
-    fn nodes(&self, client: &Client) -> Table<'_> {
+    /// Nodes that this client never talked to are of no interest.
+    fn shown(&self) -> impl Iterator<Item = (&NodeAddr, &NodeStats)> {
+        self.now.nodes.iter().filter(|(_, now)| now.requests > 0)
+    }
+
+    /// In a narrow window without the columns on the right.
+    fn nodes(&self, client: &Client, width: u16) -> Table<'_> {
         const HEAD: [&str; 12] = [
             "node", "role", "slots", "req/s", "a write", "p50 µs", "p99 µs", "flight", "KiB", "moved",
             "reconn", "errors",
         ];
+        /// Of all columns but the first.
         const WIDTHS: [u16; 11] = [8, 6, 9, 8, 8, 8, 7, 7, 6, 7, 7];
         let places = places(client);
         let none = NodeStats::default();
-        // Nodes that this client never talked to are of no interest.
-        let rows = self.now.nodes.iter().filter(|(_, now)| now.requests > 0).map(|(addr, now)| {
+        let rows = self.shown().map(|(addr, now)| {
             let before = self.before.nodes.get(addr).unwrap_or(&none);
             let (requests, writes) =
                 (self.rate(now.requests, before.requests), self.rate(now.writes, before.writes));
@@ -274,9 +293,15 @@ impl View {
             if role == "gone" || now.connections == 0 { row.dim() } else { row }
         });
         let rows: Vec<Row<'_>> = rows.collect();
-        Table::new(rows, WIDTHS.map(Constraint::Length))
-            .header(Row::new(HEAD).bold())
-            .block(Block::bordered())
+        let longest = self.shown().map(|(addr, _)| addr.to_string().len()).max().unwrap_or_default();
+        let first = u16::try_from(longest).unwrap_or(u16::MAX);
+        let mut used = first.saturating_add(2);
+        let others = WIDTHS.into_iter().take_while(|next| {
+            used = used.saturating_add(next + 1);
+            used <= width
+        });
+        let widths = iter::once(first).chain(others).map(Constraint::Length);
+        Table::new(rows, widths).header(Row::new(HEAD).bold()).block(Block::bordered())
     }
 }
 

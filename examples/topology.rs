@@ -172,14 +172,14 @@ fn draw(map: &SlotMap) {
     for (place, shard) in map.shards().enumerate() {
         let count = shard.slots().count();
         let share = 100.0 * count as f64 / f64::from(Slot::COUNT);
-        println!("{:>6} {}  {count} slots ({share:.1} %)", cell(Some(place)), described(shard.primary()));
+        println!("     {} {}  {count} slots ({share:.1} %)", cell(Some(place)), described(shard.primary()));
         for replica in shard.replicas() {
             println!("          replica {}", described(replica));
         }
     }
     let without = usize::from(Slot::COUNT) - map.assigned_slots();
     if without > 0 {
-        println!("{:>6} nobody  {without} slots", cell(None));
+        println!("     {} nobody  {without} slots", cell(None));
     }
     println!();
 }
