@@ -226,12 +226,15 @@ impl Nemesis {
             return self.move_as_one(slot, source.primary, target.primary).await;
         }
         let pause = Duration::from_millis(random.u64(0..60));
-        cluster.open_slot(slot, from, to).await?;
+        // Valkey's answers wait for the replica, and are errors if that is slow or there is none.
+        until("the slot is open", async || {
+            cluster.open_slot(slot, from, to).await.map_err(|error| error.to_string())
+        })
+        .await?;
         sleep(pause).await;
         while cluster.migrate_keys(slot, from, to, random.usize(1..3)).await? > 0 {
             sleep(pause).await;
         }
-        // Valkey's answer waits for the replica, and is an error if that is slow.
         until("the slot is closed", async || {
             cluster.close_slot(slot, from, to).await.map_err(|error| error.to_string())
         })
