@@ -2,7 +2,12 @@
 //!
 //! 64 tasks by single commands, pipelines, splits and transactions on a key space that does not grow, on three primaries
 //! that it starts by itself. Every reply is checked. The last lines say how flat the memory was behind the first tenth.
+//!
+//! Two figures: what the system gives this process (RSS), and what the program itself holds (live bytes, by an allocator
+//! that counts). The first may rise while the second does not: the allocator keeps pages that are full of holes. A leak is
+//! what the second shows.
 
+use std::alloc::System;
 use std::error::Error;
 use std::fs;
 use std::sync::Arc;
@@ -12,8 +17,12 @@ use std::time::{Duration, Instant};
 use keyslot::testkit::{LocalCluster, Server};
 use keyslot::{Client, Commands};
 use lexopt::prelude::{Long, ValueExt};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 type Done<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[global_allocator]
+static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const HELP: &str = "soak: how long? scripts/soak --minutes 30 [--server redis-7.0] [--every SECONDS]";
 
@@ -68,9 +77,12 @@ async fn soak(options: Options) -> Done {
         tasks.spawn(load(task, client.clone(), Arc::clone(&calls)));
     }
     println!("{}, {TASKS} tasks, {:?}", cluster.server().version(), options.time);
-    println!("{:>9} {:>12} {:>12}", "seconds", "commands/s", "RSS KiB");
+    println!(
+        "{:>9} {:>12} {:>12} {:>12} {:>12}",
+        "seconds", "commands/s", "RSS KiB", "live KiB", "live blocks"
+    );
     let begin = Instant::now();
-    let mut samples: Vec<(f64, u64)> = Vec::new();
+    let mut samples: Vec<Sample> = Vec::new();
     let mut before = (begin, 0);
     while begin.elapsed() < options.time {
         tokio::select! {
@@ -84,33 +96,55 @@ async fn soak(options: Options) -> Done {
         let (now, done, rss) = (Instant::now(), calls.load(Ordering::Relaxed), memory("VmRSS")?);
         let rate = (done - before.1) as f64 / (now - before.0).as_secs_f64();
         let seconds = begin.elapsed().as_secs_f64();
-        println!("{seconds:>9.1} {rate:>12.0} {rss:>12}");
-        samples.push((seconds, rss));
+        let (live, blocks) = live();
+        println!("{seconds:>9.1} {rate:>12.0} {rss:>12} {live:>12} {blocks:>12}");
+        samples.push(Sample { seconds, rss, live });
         before = (now, done);
     }
     let settled = samples.get(samples.len() / 10..).unwrap_or_default();
-    let (least, most) =
-        (settled.iter().map(|(_, rss)| *rss).min(), settled.iter().map(|(_, rss)| *rss).max());
     println!(
-        "{} commands; RSS behind the first tenth: {} to {} KiB, {:+.1} KiB a minute by the line of least squares; peak {} KiB",
-        calls.load(Ordering::Relaxed),
-        least.unwrap_or_default(),
-        most.unwrap_or_default(),
-        slope(settled) * 60.0,
-        memory("VmHWM")?
+        "{} commands; behind the first tenth, with the line of least squares:",
+        calls.load(Ordering::Relaxed)
     );
+    tell("RSS", settled, |sample| sample.rss);
+    tell("live", settled, |sample| sample.live);
+    println!("peak of RSS: {} KiB", memory("VmHWM")?);
     println!("{:?}", client.stats());
     Ok(())
 }
 
+/// One look at the memory, in KiB.
+struct Sample {
+    seconds: f64,
+    rss: u64,
+    live: u64,
+}
+
+/// What the program holds of the heap: KiB, and blocks.
+fn live() -> (u64, u64) {
+    let stats = COUNTING.stats();
+    let bytes = stats.bytes_allocated.saturating_sub(stats.bytes_deallocated);
+    ((bytes >> 10) as u64, stats.allocations.saturating_sub(stats.deallocations) as u64)
+}
+
+fn tell(name: &str, samples: &[Sample], of: impl Fn(&Sample) -> u64) {
+    let points: Vec<(f64, f64)> = samples.iter().map(|sample| (sample.seconds, of(sample) as f64)).collect();
+    let (least, most) = (samples.iter().map(&of).min(), samples.iter().map(&of).max());
+    println!(
+        "{name:>6}: {} to {} KiB, {:+.1} KiB a minute",
+        least.unwrap_or_default(),
+        most.unwrap_or_default(),
+        slope(&points) * 60.0
+    );
+}
+
 /// The line of least squares: KiB for each second.
-fn slope(samples: &[(f64, u64)]) -> f64 {
-    let count = samples.len() as f64;
-    let (x, y) =
-        samples.iter().fold((0.0, 0.0), |(x, y), (at, rss)| (x + at / count, y + *rss as f64 / count));
-    let (up, down) = samples.iter().fold((0.0, 0.0), |(up, down), (at, rss)| {
-        (up + (at - x) * (*rss as f64 - y), down + (at - x) * (at - x))
-    });
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), (at, size)| (x + at / count, y + size / count));
+    let (up, down) = points
+        .iter()
+        .fold((0.0, 0.0), |(up, down), (at, size)| (up + (at - x) * (size - y), down + (at - x) * (at - x)));
     if down > 0.0 { up / down } else { 0.0 }
 }
 

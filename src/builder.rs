@@ -38,6 +38,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[must_use = "a builder does nothing until connect() is awaited"]
 pub struct ClientBuilder {
     config: Config,
@@ -85,8 +86,12 @@ impl ClientBuilder {
     /// roots, or as `ClientBuilder::tls` says.
     ///
     /// Options: `client_name`, `command_timeout`, `connect_timeout`, `refresh_interval` (`250ms`, `2s`),
-    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`). Resets what was
-    /// set before, but for the connector, the address map and what TLS is made of.
+    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`), `read_from`, and
+    /// `node` for one more `host:port`. Resets what was set before, but for the connector, the address map and what TLS is made of.
+    ///
+    /// URLs of redis-rs, fred and rustis mean here what they mean there: `valkey://`, `redis-cluster://..?node=host:port`,
+    /// `redis+cluster://`, each with `s` for TLS. Whether it is a cluster, the server says. An option that is not known is an
+    /// error, and so are Sentinel, Unix sockets, `#insecure` and databases other than 0.
     pub fn url(mut self, url: &str) -> Self {
         match url::parse(url) {
             Ok(config) => self.config = config,
@@ -220,6 +225,9 @@ impl ClientBuilder {
     }
 
     /// How often the topology is checked when nothing gives reason to. Default: 30 seconds.
+    ///
+    /// After a reason (a redirect, a lost connection, a change) it is checked again after two seconds, and then, while nothing
+    /// changes, after twice as long each time until this is reached.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.config.refresh_interval = interval;
         self.nonzero("refresh_interval", interval)
@@ -257,7 +265,22 @@ impl ClientBuilder {
         self
     }
 
-    /// What a caller gets when the byte budget is used up. Default: [`OverloadPolicy::Wait`].
+    /// Requests that may be queued or in flight, for each node and for the client as a whole; each command of a pipeline is
+    /// one. A node that hangs eats its own. Default: 262,144 and 1,048,576.
+    ///
+    /// They share the [`byte_budget`](Self::byte_budget): a request takes its bytes there, and at least `bytes / requests` (256
+    /// with the defaults). So of requests that are smaller there are at most as many as are said here, to within a per cent;
+    /// larger ones end at the bytes, and a mixture somewhere before either. One that could never fit passes alone.
+    pub fn request_budget(mut self, per_node: usize, per_client: usize) -> Self {
+        self.config.node_requests = per_node;
+        self.config.client_requests = per_client;
+        if per_node.min(per_client) == 0 {
+            self.fail(Error::config("request_budget is 0: at least one request must be allowed"));
+        }
+        self
+    }
+
+    /// What a caller gets when the budget of bytes or of requests is used up. Default: [`OverloadPolicy::Wait`].
     pub fn overload(mut self, policy: OverloadPolicy) -> Self {
         self.config.overload = policy;
         self

@@ -236,12 +236,17 @@ impl Client {
     /// Refuses new commands on all clones, waits until those under way have ended, but at most for the client's
     /// command time-out, and closes the connections.
     ///
-    /// Dropping the last clone closes them too, without waiting.
+    /// A command has ended when it is answered or its time is over, so a node that hangs holds this up only as long as one of its
+    /// callers has time left. One whose future was dropped after it was written is waited for likewise. What the client asks
+    /// for itself, and connections that are being made or serve nobody now, are not waited for.
+    ///
+    /// Dropping the last clone closes the connections too, without waiting: what was written is delivered and may be executed.
     pub async fn close(&self) {
         self.close_within(self.cluster.core().config.command_timeout).await;
     }
 
-    /// [`Client::close`] with another limit. What is still under way then fails with its true outcome.
+    /// [`Client::close`] with another limit. What is still under way then fails with its true outcome, and what of it has not
+    /// left this machine is thrown away.
     pub async fn close_within(&self, limit: Duration) {
         self.cluster.core().close(limit).await;
     }

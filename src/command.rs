@@ -245,6 +245,10 @@ impl Command {
 
     /// Says that executing the command twice does no harm, so that the client may send it again when its connection
     /// died after the write. Read-only commands and those like `SET` are known to be so; scripts are not.
+    ///
+    /// A connection that is given up is reset, so that a copy which did not leave this machine never arrives. One that is held
+    /// on its way, by a proxy for instance, may still be executed after the repetition, and after what the caller sent since:
+    /// "no harm" includes that.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
         self.settings().idempotent = true;

@@ -12,7 +12,7 @@ use crate::config::credentials::CredentialsSource;
 use crate::config::read_from::ReadFrom;
 use crate::node::NodeAddr;
 
-/// What a caller gets when the byte budget is used up.
+/// What a caller gets when the budget of bytes or of requests is used up.
 ///
 /// ```
 /// # use keyslot::testkit::SimCluster;
@@ -79,6 +79,10 @@ pub(crate) struct Config {
     pub(crate) node_budget: usize,
     /// The same for the client as a whole.
     pub(crate) client_budget: usize,
+    /// Requests that are queued or in flight, for each node.
+    pub(crate) node_requests: usize,
+    /// The same for the client as a whole.
+    pub(crate) client_requests: usize,
     pub(crate) overload: OverloadPolicy,
     pub(crate) read_from: ReadFrom,
     /// Whether a replica's word that there is no such key is checked at the primary.
@@ -105,6 +109,8 @@ impl Default for Config {
             exclusive_per_node: 64,
             node_budget: 64 << 20,
             client_budget: 256 << 20,
+            node_requests: 1 << 18,
+            client_requests: 1 << 20,
             overload: OverloadPolicy::Wait,
             read_from: ReadFrom::Primary,
             check_missing: true,

@@ -55,7 +55,7 @@ pub enum ErrorKind {
     Unavailable,
     /// The reply has another type than the one asked for.
     Conversion,
-    /// The byte budget is used up and the client is set to fail instead of to wait.
+    /// The budget of bytes or of requests is used up and the client is set to fail instead of to wait.
     Overloaded,
     /// The session's slot has moved, its node was failed over, or its connection was lost: what it watched is not watched
     /// any more. Begin a new one, with [`Client::session`](crate::Client::session).

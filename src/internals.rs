@@ -68,7 +68,7 @@ impl Router {
             dials: Dials::default(),
             logins: Arc::new(Logins::new(None, Arc::default())),
         });
-        let pool = |addr: &NodeAddr| Arc::new(NodePool::new(addr, &context, Bound::new(1 << 20)));
+        let pool = |addr: &NodeAddr| Arc::new(NodePool::new(addr, &context, Bound::new(1 << 20, 1 << 10)));
         Self { routes: ArcSwap::from_pointee(Routes::new(map, pool)) }
     }
 

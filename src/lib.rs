@@ -22,6 +22,7 @@
 //! | `tls` | `rediss://`, `TlsConfig`: TLS by rustls | rustls, tokio-rustls, rustls-native-certs | 13 |
 //! | `serde` | `Serde<T>`: hashes and maps read as structs | serde | 2 |
 //! | `json` | `Json<T>` and `to_json`: JSON as arguments and replies; the commands of JSON modules | serde, serde_json | 4 |
+//! | `deadpool` | `pool`: the client behind deadpool's `Manager`, for code that expects a pool | none | 0 |
 //! | `testkit` | `testkit::SimCluster` and `testkit::LocalCluster`: clusters in `cargo test`, simulated and of real servers | rustix, tempfile | 5 |
 //! | `testkit-tls` | `testkit::LocalCluster` with TLS, and certificates for tests | those of `testkit` and `tls`, rcgen | 26 |
 //! | `tracing` | spans and events with the names of OpenTelemetry; see [`observability`] | tracing | 3 |
@@ -47,7 +48,7 @@
 //! A file imports only from floors below its own; `tests/architecture.rs` holds that.
 //!
 //! ```text
-//! 8  admin/                                              builds and changes clusters
+//! 8  admin/  pool                                        builds and changes clusters; deadpool's manager
 //! 7  builder                                             puts it together
 //! 6  client  request  pipeline  transaction              the handles
 //!    session  durable  script  pubsub  scan  topology_events
@@ -70,6 +71,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../README.ru.md")]
     struct ReadmeInRussian;
+    #[doc = include_str!("../docs/deployment.md")]
+    struct Deployment;
     #[doc = include_str!("../docs/migrating-from-redis-rs.md")]
     struct FromRedisRs;
     #[doc = include_str!("../docs/migrating-from-fred.md")]
@@ -96,6 +99,8 @@ pub mod internals;
 pub mod json;
 mod node;
 mod pipeline;
+#[cfg(feature = "deadpool")]
+pub mod pool;
 mod protocol;
 mod pubsub;
 mod request;

@@ -216,10 +216,14 @@ fn start<'a>(core: &'a Core, command: &mut Command, waker: &Waker) -> Result<Sta
     };
     let link =
         pool.and_then(|pool| pool.link(if is_replica { pool.lane_of_reads() } else { pool.lane_of(slot) }));
-    let Some(link) = link.filter(|link| link.budget().try_take(command.body().wire_length())) else {
+    let taken = link.and_then(|link| {
+        let room = link.budget().room_for(command.body().wire_length(), 1);
+        link.budget().try_take(room).then_some((link, room))
+    });
+    let Some((link, room)) = taken else {
         return Ok(follow(core, command, None, Deadline::after(limit)));
     };
-    match link.send(command, limit, waker) {
+    match link.send(command, room, limit, waker) {
         Ok((pending, at)) => Ok(State::Sent { slot, is_replica, deadline: Deadline { at, limit }, pending }),
         // The node is down for now: the executor asks for a refresh and tries until the deadline.
         Err(_) => Ok(follow(core, command, None, Deadline::after(limit))),

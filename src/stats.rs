@@ -86,6 +86,12 @@ impl Counters {
         meter::connect_failed(node, failure);
     }
 
+    /// A live connection was refused with the credentials that it was to go on with.
+    pub(crate) fn login_refused(&self, node: &NodeAddr, code: &str) {
+        self.logins_refused.add_one();
+        trace::login_refused(node, code);
+    }
+
     /// A link is connected that was before.
     pub(crate) fn reconnected(&self, node: &NodeAddr) {
         self.note(node, |of| of.reconnects.add_one());

@@ -19,8 +19,9 @@ use crate::topology::changes::TopologyEvent;
 /// knows. So it needs no memory while nobody reads, and none is lost; but one who reads rarely is told of a slot that went
 /// from A over B to C as one move from A to C, and of one that went and came back nothing.
 ///
-/// The client learns of changes by redirects, by what its connections suffer, and every
-/// [`refresh_interval`](crate::ClientBuilder::refresh_interval): a change that concerns no command is told that late.
+/// The client learns of changes by redirects, by what its connections suffer (and then by looking again, more and more
+/// rarely), and every [`refresh_interval`](crate::ClientBuilder::refresh_interval): a change that concerns neither is told
+/// that late.
 ///
 /// It ends when the client is [closed](Client::close) or its last handle is dropped: the stream is no handle.
 ///

@@ -10,6 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::node::NodeAddr;
 
 /// A stream of bytes to one node.
+///
+/// It ends in one of two ways. Shut down ([`AsyncWrite::poll_shutdown`]) and then dropped, it delivers what was written. Dropped
+/// without that, it was given up, and what it has taken may have been sent once more on another: it had better throw away what
+/// was not delivered, as a TCP socket does with `SO_LINGER` and a time of zero.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}

@@ -43,8 +43,8 @@ const FLOORS: &[(u8, &[&str])] = &[
         ],
     ),
     (7, &["builder"]),
-    // Asks the builder for its settings.
-    (8, &["admin"]),
+    // Ask the builder for its settings.
+    (8, &["admin", "pool"]),
     // Parts of the hot path for benches. Nothing imports it.
     (9, &["internals"]),
 ];

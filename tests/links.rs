@@ -263,6 +263,44 @@ mod queue {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn so_many_requests_are_under_way_and_the_next_wait_or_are_told() {
+        for policy in [OverloadPolicy::Wait, OverloadPolicy::Fail] {
+            let (cluster, a) = FakeCluster::of_one();
+            let client = cluster.builder().request_budget(3, 100).overload(policy).connect().await.unwrap();
+            client.get::<String>("k").await.unwrap();
+            a.shut_gate();
+            let gets = join_all((0..10).map(|_| client.get::<String>("k")));
+            let looking = async {
+                sleep(100 * MS).await;
+                let under_way = client.stats().nodes[a.addr()].in_flight;
+                a.open_gate();
+                under_way
+            };
+            let (results, under_way) = tokio::join!(gets, looking);
+            assert_eq!(under_way, 3);
+            let kinds: Vec<_> =
+                results.iter().map(|result| result.as_ref().err().map(|error| error.kind())).collect();
+            match policy {
+                OverloadPolicy::Wait => assert_eq!(kinds, [None; 10]),
+                OverloadPolicy::Fail => {
+                    assert_eq!(kinds[..3], [None; 3]);
+                    assert_eq!(kinds[3..], [Some(ErrorKind::Overloaded); 7]);
+                }
+            }
+            // A pipeline is as many requests as it has commands, and one that is larger than the bound passes alone.
+            let mut pipe = client.pipeline();
+            for _ in 0..5 {
+                pipe.get("k");
+            }
+            assert!(pipe.run_each().await.unwrap().iter().all(Result::is_ok));
+            let (pipe, single) = tokio::join!(pipe.run_each(), client.get::<String>("k"));
+            assert!(pipe.unwrap().iter().all(Result::is_ok));
+            assert_eq!(single.is_ok(), policy == OverloadPolicy::Wait);
+            closes_at_once(&client).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_thousand_links_that_are_dropped_leave_no_task() {
         let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let before = tasks();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use keyslot::testkit::sim::{Fault, FaultKind, SimCluster};
-use keyslot::{Client, Command, Commands, NodeAddr, Slot};
+use keyslot::{Client, Command, Commands, Credentials, NodeAddr, RotatingCredentials, Slot};
 use tokio::time::sleep;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -308,6 +308,40 @@ async fn connections_and_failovers_are_told() {
     let promoted = format!("{replica} was promoted in place of {primary}");
     let changes = collector.events("topology changed");
     assert!(changes.iter().any(|event| event.field("keyslot.event") == Some(&promoted)), "{changes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_that_a_live_connection_is_refused_with_are_an_error_event() {
+    let collector = Collector::default();
+    let _installed = collector.install();
+    let cluster = SimCluster::builder().user("app", "first").start_in_memory().unwrap();
+    let credentials = RotatingCredentials::new(Credentials::new("app", "first"));
+    let client = Client::builder()
+        .url(&cluster.url())
+        .connector(cluster.connector())
+        .credentials_provider(credentials.clone())
+        .connect()
+        .await
+        .unwrap();
+    client.set("k", "1").await.unwrap();
+    collector.forget();
+    credentials.rotate(Credentials::new("app", "wrong-secret"));
+    while client.stats().logins_refused == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let refused = collector.events("new credentials refused");
+    assert_eq!(refused.len() as u64, client.stats().logins_refused);
+    let node = owner(&cluster, "k");
+    let of_node: Vec<&Told> = refused
+        .iter()
+        .filter(|event| event.field("server.port") == Some(node.port().to_string().as_str()))
+        .collect();
+    assert!(!of_node.is_empty(), "{refused:?}");
+    for event in refused {
+        assert_eq!((event.level, event.field("error.type")), (tracing::Level::ERROR, Some("WRONGPASS")));
+    }
+    assert!(!format!("{:?}", collector.told()).contains("secret"));
+    client.set("k", "2").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,9 @@
-//! Slots that move in one moment, by the servers themselves (Valkey 9).
+//! Slots that move in one moment, by the servers themselves: the source sends them (Valkey 9), or the target fetches them
+//! (Redis 8.4, see `import`).
 //!
 //! Source: [CLUSTER MIGRATESLOTS](https://valkey.io/commands/cluster-migrateslots/),
-//! [CLUSTER GETSLOTMIGRATIONS](https://valkey.io/commands/cluster-getslotmigrations/).
+//! [CLUSTER GETSLOTMIGRATIONS](https://valkey.io/commands/cluster-getslotmigrations/),
+//! [CLUSTER CANCELSLOTMIGRATIONS](https://valkey.io/commands/cluster-cancelslotmigrations/).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,8 +11,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;
+use crate::admin::import::{can_import, import};
 use crate::admin::peer::Peer;
 use crate::admin::progress::Reporter;
+use crate::admin::slot_move::is_final;
 use crate::admin::step::Member;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -25,14 +29,20 @@ const AT_A_TIME: usize = 512;
 /// Between two looks at a migration.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How often the same slots are tried.
-const TRIES: u32 = 5;
+/// Between two attempts, doubled up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Within this time the source knows of a migration whose order was not answered.
+const UNSEEN: Duration = Duration::from_secs(2);
 
 /// What the source says of one migration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Migration {
     name: String,
     target: String,
+    /// First and last slots.
+    ranges: Vec<(u16, u16)>,
     state: String,
     message: String,
 }
@@ -46,6 +56,16 @@ enum Stage {
 }
 
 impl Migration {
+    fn is_under_way(&self) -> bool {
+        self.stage() == Stage::UnderWay
+    }
+
+    fn has_any_of(&self, slots: &SlotSet) -> bool {
+        slots
+            .iter()
+            .any(|slot| self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&slot.get())))
+    }
+
     fn stage(&self) -> Stage {
         match self.state.as_str() {
             "success" => Stage::Done,
@@ -66,6 +86,7 @@ impl Migration {
                 read.push(Self {
                     name: text("name")?,
                     target: text("target_node")?,
+                    ranges: text("slot_ranges")?.split(' ').map(range).collect::<Option<_>>()?,
                     state: text("state")?,
                     message: text("message").unwrap_or_default(),
                 });
@@ -75,8 +96,30 @@ impl Migration {
     }
 }
 
-/// Whether the servers have it.
-pub(super) async fn can_move_atomically(admin: &Admin, source: &Member) -> Result<bool> {
+/// `<first>-<last>`.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// Who does it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// The source: `CLUSTER MIGRATESLOTS`.
+    Send,
+    /// The target: `CLUSTER MIGRATION IMPORT`.
+    Fetch,
+}
+
+/// How these servers can, if they can.
+pub(super) async fn way_of(admin: &Admin, source: &Member, target: &Member) -> Result<Option<Way>> {
+    if can_send(admin, source).await? {
+        return Ok(Some(Way::Send));
+    }
+    Ok(can_import(admin, target).await?.then_some(Way::Fetch))
+}
+
+async fn can_send(admin: &Admin, source: &Member) -> Result<bool> {
     let command = Command::new("COMMAND INFO").arg("cluster|migrateslots");
     let known = match admin.peer(&source.addr).ask(&command).await? {
         Value::Array(list) => list.first().is_some_and(|entry| *entry != Value::Nil),
@@ -86,31 +129,24 @@ pub(super) async fn can_move_atomically(admin: &Admin, source: &Member) -> Resul
     Ok(known)
 }
 
-/// Moves the slots, none of which is open; part by part.
+/// Moves the slots, none of which is open; part by part. Told to stop, it cancels the part that is under way, which stays
+/// with its source, unless the source has migrations of others too: cancelling is for all of them.
 ///
 /// # Cancel safety
 ///
-/// Dropped, the part that is under way goes on by itself.
+/// Dropped, the part that is under way goes on by itself; who asks for the same slots waits for its end.
 pub(super) async fn move_atomically(
     admin: &Admin,
     reporter: &Reporter<'_>,
+    way: Way,
     from: &Member,
     to: &Member,
     slots: &SlotSet,
 ) -> Result<()> {
     let all: Vec<Slot> = slots.iter().collect();
     for part in all.chunks(AT_A_TIME) {
-        if reporter.is_stopped() {
+        if !move_persistently(admin, reporter, way, from, to, part).await? {
             break;
-        }
-        let mut tries = 0;
-        while let Err(error) = move_part(admin, from, to, part).await {
-            tries += 1;
-            let is_final = matches!(error.kind(), ErrorKind::Auth | ErrorKind::Protocol);
-            if is_final || tries >= TRIES {
-                return Err(error);
-            }
-            sleep(Duration::from_millis(200) * tries).await;
         }
         let keys = count(admin, to, part).await?;
         reporter.tell(|progress| {
@@ -121,6 +157,37 @@ pub(super) async fn move_atomically(
     Ok(())
 }
 
+/// Tries again for as long as the options allow. False: told to stop.
+async fn move_persistently(
+    admin: &Admin,
+    reporter: &Reporter<'_>,
+    way: Way,
+    from: &Member,
+    to: &Member,
+    part: &[Slot],
+) -> Result<bool> {
+    let mut failing_since: Option<Instant> = None;
+    let mut pause = FIRST_PAUSE;
+    while !reporter.is_stopped() {
+        match move_part(admin, reporter, way, from, to, part).await {
+            Ok(true) => return Ok(true),
+            // A migration has come to its end; who owns what now is looked at anew.
+            Ok(false) => continue,
+            // It was cancelled.
+            Err(_) if reporter.is_stopped() => return Ok(false),
+            Err(error) => {
+                let since = *failing_since.get_or_insert_with(Instant::now);
+                if is_final(&error) || since.elapsed() >= admin.options().retry_for {
+                    return Err(error);
+                }
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+    Ok(false)
+}
+
 /// The keys that have arrived.
 async fn count(admin: &Admin, node: &Member, slots: &[Slot]) -> Result<u64> {
     let asked: Vec<Command> =
@@ -128,7 +195,15 @@ async fn count(admin: &Admin, node: &Member, slots: &[Slot]) -> Result<u64> {
     Ok(admin.peer(&node.addr).ints(&asked).await?.into_iter().sum())
 }
 
-async fn move_part(admin: &Admin, from: &Member, to: &Member, part: &[Slot]) -> Result<()> {
+/// True: the target has them all. False: one migration has come to its end, and it is to be looked again.
+async fn move_part(
+    admin: &Admin,
+    reporter: &Reporter<'_>,
+    way: Way,
+    from: &Member,
+    to: &Member,
+    part: &[Slot],
+) -> Result<bool> {
     let view = admin.view().await?;
     // By their owners of now: a failover may have come between, and some may have arrived in an attempt before.
     let mut by_owner: BTreeMap<Member, SlotSet> = BTreeMap::new();
@@ -136,56 +211,83 @@ async fn move_part(admin: &Admin, from: &Member, to: &Member, part: &[Slot]) -> 
         let owner = view.owner(*slot).map_or_else(|| from.clone(), Member::from);
         by_owner.entry(owner).or_default().extend([*slot]);
     }
-    let target =
-        part.first().and_then(|slot| view.successor(&to.id, *slot)).map_or_else(|| to.clone(), Member::from);
+    // One that does not answer stays the target: the owner of a slot on its way to it is the source.
+    let answers = view.node(&to.id).is_some();
+    let successor = part.first().filter(|_| answers).and_then(|slot| view.successor(&to.id, *slot));
+    let target = successor.map_or_else(|| to.clone(), Member::from);
     by_owner.remove(&target);
-    for (owner, slots) in by_owner {
-        migrate(admin, &owner, &target, &slots).await?;
+    match by_owner.first_key_value() {
+        None => Ok(true),
+        Some((owner, slots)) => {
+            match way {
+                Way::Send => migrate(admin, reporter, owner, &target, slots).await?,
+                Way::Fetch => import(admin, reporter, &target, slots).await?,
+            }
+            Ok(false)
+        }
     }
-    Ok(())
 }
 
-/// One migration from its order to its end.
-async fn migrate(admin: &Admin, from: &Member, to: &Member, slots: &SlotSet) -> Result<()> {
+/// One migration from its order to its end; one of the same slots that is under way already is waited for instead.
+async fn migrate(
+    admin: &Admin,
+    reporter: &Reporter<'_>,
+    from: &Member,
+    to: &Member,
+    slots: &SlotSet,
+) -> Result<()> {
     let source = admin.peer(&from.addr);
-    let known: BTreeSet<String> = migrations(&source).await?.into_iter().map(|it| it.name).collect();
+    let known = migrations(&source).await?;
+    if let Some(earlier) = known.iter().find(|it| it.is_under_way() && it.has_any_of(slots)) {
+        return follow(reporter, &source, |it| it.name == earlier.name).await;
+    }
+    let known: BTreeSet<String> = known.into_iter().map(|it| it.name).collect();
     let mut command = Command::new("CLUSTER MIGRATESLOTS").arg("SLOTSRANGE");
     for range in slots.ranges() {
         command = command.arg(range.first).arg(range.last);
     }
     let command = command.arg("NODE").arg(&*to.id);
     // If the reply is lost, the source knows whether it has begun.
-    let ordered = source.order(&command).await;
-    if let Err(error) = &ordered
-        && error.outcome() != Outcome::MaybeExecuted
-    {
-        return ordered.map(drop);
+    match source.order(&command).await {
+        Err(error) if error.outcome() != Outcome::MaybeExecuted => return Err(error),
+        _begun_or_unknown => {}
     }
+    follow(reporter, &source, |it| it.target == *to.id && !known.contains(&it.name) && it.has_any_of(slots))
+        .await
+}
+
+/// Waits for the end of a migration; cancels it when it is told to stop.
+async fn follow(reporter: &Reporter<'_>, source: &Peer, is_mine: impl Fn(&Migration) -> bool) -> Result<()> {
+    let failed = |kind, outcome, text: String| {
+        Err(Error::new(kind, outcome, text)
+            .with_command("CLUSTER MIGRATESLOTS".into())
+            .with_node(source.addr().clone()))
+    };
     let mut unseen_since: Option<Instant> = None;
+    let mut is_cancelled = false;
     loop {
-        let current = migrations(&source).await?;
-        let mine = current.into_iter().find(|it| it.target == *to.id && !known.contains(&it.name));
-        match mine {
+        let current = migrations(source).await?;
+        match current.iter().find(|it| is_mine(it)) {
             Some(mine) => match mine.stage() {
                 Stage::UnderWay => unseen_since = None,
                 Stage::Done => return Ok(()),
                 Stage::Failed => {
-                    let text =
-                        format!("the migration of slots {slots} ended as {}: {}", mine.state, mine.message);
-                    return Err(Error::new(ErrorKind::Server, Outcome::Rejected, text)
-                        .with_command(command.shared_name())
-                        .with_node(from.addr.clone()));
+                    let text = format!("the migration of slots ended as {}: {}", mine.state, mine.message);
+                    return failed(ErrorKind::Server, Outcome::Rejected, text);
                 }
             },
             None => {
                 let since = *unseen_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > Duration::from_secs(2) {
-                    let text = format!("the source does not know of the migration of slots {slots}");
-                    return Err(Error::new(ErrorKind::Unavailable, Outcome::MaybeExecuted, text)
-                        .with_command(command.shared_name())
-                        .with_node(from.addr.clone()));
+                if since.elapsed() > UNSEEN {
+                    let text = "the source does not know of the migration of slots".to_owned();
+                    return failed(ErrorKind::Unavailable, Outcome::MaybeExecuted, text);
                 }
             }
+        }
+        let is_alone = current.iter().all(|it| is_mine(it) || !it.is_under_way());
+        if reporter.is_stopped() && is_alone && !is_cancelled {
+            // Refused if it has ended meanwhile; then the next look tells how.
+            is_cancelled = source.ask(&Command::new("CLUSTER CANCELSLOTMIGRATIONS")).await.is_ok();
         }
         sleep(LOOK).await;
     }

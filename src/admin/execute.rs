@@ -1,21 +1,29 @@
 //! What each step of a plan does.
 
+use crate::admin::acl::copy_users;
 use crate::admin::functions::copy_functions;
 use crate::admin::handle::Admin;
 use crate::admin::membership::{fail_over, forget, meet, remove, replicate};
 use crate::admin::moves::move_slots;
 use crate::admin::progress::Reporter;
-use crate::admin::settle::{agreed, raise_epoch, until};
+use crate::admin::restart::{Restarter, restart};
+use crate::admin::settle::{agreed, heard_by_all, not_well, raise_epoch, until};
 use crate::admin::slot_move::{return_keys, setslot, tell_all};
 use crate::admin::slots::Slots;
 use crate::admin::step::{Member, Step};
-use crate::admin::view::ClusterView;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::slot::Slot;
 
 /// Does one step, and returns when its effect is there.
-pub(super) async fn run_step(admin: &Admin, reporter: &Reporter<'_>, step: &Step) -> Result<()> {
+///
+/// `restarter` is what the plan of a rolling restart has.
+pub(super) async fn run_step(
+    admin: &Admin,
+    reporter: &Reporter<'_>,
+    step: &Step,
+    restarter: Option<&Restarter>,
+) -> Result<()> {
     match step {
         Step::AssignSlots { node, slots } => {
             let add = Command::new("CLUSTER ADDSLOTS").args(slots.iter());
@@ -40,7 +48,7 @@ pub(super) async fn run_step(admin: &Admin, reporter: &Reporter<'_>, step: &Step
                 return_keys(admin, reporter, slot, node, owner).await?;
                 believe(admin, node, slot, owner).await?;
             }
-            Ok(())
+            heard_by_all(admin, owner, &slots.0).await
         }
         Step::ReturnKeys { holder, owner, slots, .. } => {
             for slot in slots.iter() {
@@ -50,17 +58,16 @@ pub(super) async fn run_step(admin: &Admin, reporter: &Reporter<'_>, step: &Step
         }
         Step::BumpEpoch { node } => raise_epoch(admin, node).await,
         Step::CopyFunctions { from, to } => copy_functions(admin, from, to).await,
+        Step::CopyUsers { from, to } => copy_users(admin, from, to).await,
         Step::Failover { node, manner } => fail_over(admin, node, *manner).await,
         Step::Remove { node } => remove(admin, node).await,
         Step::Forget { id } => forget(admin, id, None).await,
+        Step::Restart { node, successor, run_id } => {
+            let restarter =
+                restarter.ok_or_else(|| Error::usage("only a plan of roll() knows how to restart a node"))?;
+            restart(admin, reporter, restarter, node, successor.as_ref(), run_id).await
+        }
     }
-}
-
-fn not_well(view: &ClusterView) -> Option<String> {
-    view.disagreement().or_else(|| {
-        let ill = view.nodes.iter().find(|node| &*node.state != "ok")?;
-        Some(format!("{ill} says that the cluster's state is {}", ill.state))
-    })
 }
 
 async fn all_accepted(admin: &Admin, node: &Member, commands: &[Command]) -> Result<()> {
@@ -96,13 +103,13 @@ async fn claim(admin: &Admin, node: &Member, slots: &Slots) -> Result<()> {
     for slot in slots.iter() {
         tell_all(admin, &primaries, slot, node).await;
     }
-    Ok(())
+    heard_by_all(admin, node, &slots.0).await
 }
 
 /// The node takes the other for the owner of the slot. Gossip may have been quicker.
 async fn believe(admin: &Admin, node: &Member, slot: Slot, owner: &Member) -> Result<()> {
     match admin.peer(&node.addr).order(&setslot(slot, "NODE").arg(&*owner.id)).await {
-        Err(error) if error.kind() == ErrorKind::Server => {
+        Err(error) if matches!(error.kind(), ErrorKind::Server | ErrorKind::Unavailable) => {
             let view = admin.node_view(&node.addr).await?;
             if view.myself.slots.contains(slot) { Err(error) } else { Ok(()) }
         }

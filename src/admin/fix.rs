@@ -65,18 +65,7 @@ fn epochs(survey: &Survey, before: &[Step]) -> Vec<Step> {
     for nodes in view.colliding_epochs().into_values() {
         bumped.extend(nodes.iter().skip(1).filter_map(|id| view.node(id)).map(Member::from));
     }
-    for node in view.primaries().filter(|node| !node.myself.slots.is_empty()) {
-        let is_believed = |slot| view.owner(slot).is_none_or(|owner| owner.id() != node.id());
-        let doubted = view.nodes.iter().any(|teller| {
-            let believed = teller.line_of(node.id()).map(|line| &line.slots);
-            believed.is_some_and(|believed| {
-                node.myself.slots.clone().without(believed).iter().any(|slot| !is_believed(slot))
-            })
-        });
-        if doubted {
-            bumped.push(node.into());
-        }
-    }
+    bumped.extend(view.doubted().map(Member::from));
     bumped.sort();
     bumped.dedup();
     let already = |node: &Member| before.contains(&Step::BumpEpoch { node: node.clone() });

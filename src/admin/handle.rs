@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
+use tokio::task::AbortHandle;
 
 use crate::admin::node_line::{NodeLine, read_lines};
 use crate::admin::options::AdminOptions;
@@ -16,7 +17,7 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::connection::dials::Dials;
 use crate::connection::link_context::{LinkContext, LinkObserver};
-use crate::connection::logins::Logins;
+use crate::connection::logins::{Logins, keep_renewed};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
@@ -37,6 +38,17 @@ pub struct Admin {
 struct Shared {
     context: Arc<LinkContext>,
     known: Mutex<Known>,
+    /// Of logins that are no client's.
+    _renewal: Option<Renewal>,
+}
+
+/// The task that tells live connections of other credentials. Ends with its handle.
+struct Renewal(AbortHandle);
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What was learned of the nodes.
@@ -74,7 +86,9 @@ impl ClientBuilder {
         let seeds = config.seeds.clone();
         let counters = Arc::<Counters>::default();
         let logins = Arc::new(Logins::new(config.credentials.clone(), Arc::clone(&counters)));
-        Ok(Admin::new(Arc::new(config), connectors.outermost, logins, counters, seeds))
+        // Before the first connection, so that no change is missed.
+        let renewal = Renewal(tokio::spawn(keep_renewed(Arc::clone(&logins))).abort_handle());
+        Ok(Admin::new(Arc::new(config), connectors.outermost, logins, counters, seeds, Some(renewal)))
     }
 }
 
@@ -88,7 +102,8 @@ impl Client {
             known.nodes().iter().map(|node| node.addr.clone()).chain(core.config.seeds.iter().cloned());
         let context = core.link_context();
         let (connector, logins) = (Arc::clone(&context.connector), Arc::clone(&context.logins));
-        Admin::new(Arc::clone(&core.config), connector, logins, Arc::default(), seeds.collect())
+        // The client itself renews its logins.
+        Admin::new(Arc::clone(&core.config), connector, logins, Arc::default(), seeds.collect(), None)
     }
 }
 
@@ -108,12 +123,13 @@ impl Admin {
         logins: Arc<Logins>,
         counters: Arc<Counters>,
         seeds: Vec<NodeAddr>,
+        renewal: Option<Renewal>,
     ) -> Self {
         let observer = Arc::new(Unobserved);
         let context =
             Arc::new(LinkContext { config, connector, observer, counters, logins, dials: Dials::default() });
         let known = Known { seeds, ..Known::default() };
-        let shared = Shared { context, known: Mutex::new(known) };
+        let shared = Shared { context, known: Mutex::new(known), _renewal: renewal };
         Self { shared: Arc::new(shared), options: AdminOptions::default() }
     }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::admin::peer::Peer;
 use crate::command::Command;
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 
-/// How often a key that does not arrive in time is tried again, with twice the time each.
+/// How often a key that does not arrive in time is tried at least, with twice the time each.
 const TRIES: u32 = 5;
 
 /// For what a command does apart from being silent.
@@ -23,8 +24,19 @@ const SPARE: Duration = Duration::from_secs(60);
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct KeyBatch {
     keys: Vec<Bytes>,
-    /// What they take in memory, as far as it is known.
+    /// What each takes in memory, as far as it is known.
+    sizes: Vec<u64>,
+    /// What they take together.
+    bytes: u64,
+}
+
+/// What has come to the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Arrival {
+    pub(super) keys: u64,
     pub(super) bytes: u64,
+    /// Of how many the target had a copy.
+    pub(super) replaced: u64,
 }
 
 impl KeyBatch {
@@ -36,6 +48,12 @@ impl KeyBatch {
 /// Asks for the sizes of the keys and puts them into batches of at most `most` bytes; a larger key goes alone. A server
 /// that does not tell sizes gets them all in one.
 pub(super) async fn batches(source: &Peer, keys: Vec<Bytes>, most: u64) -> Result<Vec<KeyBatch>> {
+    let sizes = sizes(source, &keys).await?;
+    Ok(divide(keys.into_iter().zip(sizes), most))
+}
+
+/// What each of the keys takes in memory; 0 if the server does not tell, or it has gone.
+pub(super) async fn sizes(source: &Peer, keys: &[Bytes]) -> Result<Vec<u64>> {
     let asked: Vec<Command> = keys.iter().map(|key| Command::new("MEMORY USAGE").arg(key)).collect();
     let mut sizes = Vec::with_capacity(keys.len());
     for reply in source.ask_all(&asked).await {
@@ -44,18 +62,20 @@ pub(super) async fn batches(source: &Peer, keys: Vec<Bytes>, most: u64) -> Resul
             _gone_or_not_allowed => 0,
         });
     }
-    Ok(divide(keys.into_iter().zip(sizes), most))
+    Ok(sizes)
 }
 
-fn divide(keys: impl Iterator<Item = (Bytes, u64)>, most: u64) -> Vec<KeyBatch> {
+/// Batches of at most `most` bytes; a larger key goes alone.
+pub(super) fn divide(keys: impl Iterator<Item = (Bytes, u64)>, most: u64) -> Vec<KeyBatch> {
     let mut batches: Vec<KeyBatch> = Vec::new();
     for (key, size) in keys {
         match batches.last_mut().filter(|last| last.bytes.saturating_add(size) <= most) {
             Some(last) => {
                 last.keys.push(key);
+                last.sizes.push(size);
                 last.bytes += size;
             }
-            None => batches.push(KeyBatch { keys: vec![key], bytes: size }),
+            None => batches.push(KeyBatch { keys: vec![key], sizes: vec![size], bytes: size }),
         }
     }
     batches
@@ -73,53 +93,90 @@ enum Sent {
 }
 
 /// From where keys go, and where.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Transfer<'a> {
     pub(super) source: &'a Peer,
-    /// As the source reaches it.
-    pub(super) target: &'a NodeAddr,
+    pub(super) target: &'a Peer,
+    /// Where the source reaches the target.
+    pub(super) announced: NodeAddr,
     pub(super) timeout: Duration,
+    /// For how long a key is tried at least that does not arrive in time: how much it needs is known to nobody.
+    pub(super) patience: Duration,
+}
+
+/// How long the target of one key or batch may be silent, longer from time to time.
+struct Waits {
+    begin: Instant,
+    timeout: Duration,
+    silences: u32,
 }
 
 impl Transfer<'_> {
-    /// Sends the keys, and returns how many of them replaced a copy at the target. A copy is of an attempt before, whose
-    /// reply was lost: it is replaced only while `is_the_sources` says that the source's value is what counts.
-    pub(super) async fn send(
+    /// Sends the keys, and tells what has arrived as it does. A copy at the target is of an attempt before, whose reply
+    /// was lost: it is replaced only while `is_the_sources` says that the source's value is what counts.
+    ///
+    /// No `AsyncFn`: its future is not known to be `Send` for every lifetime, and no plan could run in a task of its own.
+    pub(super) async fn send<F: Future<Output = Result<bool>>>(
         &self,
         batch: KeyBatch,
-        is_the_sources: impl AsyncFn() -> Result<bool>,
-    ) -> Result<u64> {
-        if let Sent::All = self.migrate(&batch.keys, false, self.timeout).await? {
-            return Ok(0);
+        is_the_sources: impl Fn() -> F,
+        arrived: impl Fn(Arrival),
+    ) -> Result<()> {
+        match self.migrate(&batch.keys, false, self.timeout).await? {
+            Sent::All => {
+                arrived(Arrival { keys: batch.len(), bytes: batch.bytes, replaced: 0 });
+                return Ok(());
+            }
+            Sent::Busy => {}
+            Sent::Silent(error) => self.wait_longer(&mut self.waits(), error).await?,
         }
         // One by one from here on, so that a large one has the time to itself, and only what must be is replaced.
-        let mut replaced = 0;
-        for key in &batch.keys {
-            replaced += self.send_one(key, &is_the_sources).await?;
+        for (key, size) in batch.keys.iter().zip(batch.sizes) {
+            let replaced = self.send_one(key, &is_the_sources).await?;
+            arrived(Arrival { keys: 1, bytes: size, replaced: u64::from(replaced) });
         }
-        Ok(replaced)
+        Ok(())
     }
 
-    async fn send_one(&self, key: &Bytes, is_the_sources: &impl AsyncFn() -> Result<bool>) -> Result<u64> {
-        let mut timeout = self.timeout;
+    /// Returns whether the target had a copy before.
+    async fn send_one<F: Future<Output = Result<bool>>>(
+        &self,
+        key: &Bytes,
+        is_the_sources: &impl Fn() -> F,
+    ) -> Result<bool> {
+        let mut waits = self.waits();
         let mut replace = false;
-        let mut last = None;
-        for _ in 0..TRIES {
-            match self.migrate(std::slice::from_ref(key), replace, timeout).await? {
-                Sent::All => return Ok(u64::from(replace && last.is_none())),
-                Sent::Busy => {}
-                Sent::Silent(error) => {
-                    timeout = timeout.saturating_mul(2);
-                    last = Some(error);
+        loop {
+            match self.migrate(std::slice::from_ref(key), replace, waits.timeout).await? {
+                Sent::All => return Ok(replace && waits.silences == 0),
+                Sent::Busy if replace => {
+                    let text = "the target has a key already and does not let it be replaced";
+                    return Err(self.given_up(text));
                 }
+                Sent::Busy => {}
+                Sent::Silent(error) => self.wait_longer(&mut waits, error).await?,
             }
             if !is_the_sources().await? {
                 return Err(self.given_up("the slot is not on its way to the target any more"));
             }
             replace = true;
         }
-        Err(last
-            .unwrap_or_else(|| self.given_up("the target has a key already and does not let it be replaced")))
+    }
+
+    fn waits(&self) -> Waits {
+        Waits { begin: Instant::now(), timeout: self.timeout, silences: 0 }
+    }
+
+    /// The target has been silent: it gets twice the time, unless that was all. But only one that answers us, and so was
+    /// merely slow: while the source waits for it, the source serves nobody, and in the end others take it for failed.
+    async fn wait_longer(&self, waits: &mut Waits, error: Error) -> Result<()> {
+        waits.silences += 1;
+        if waits.silences >= TRIES && waits.begin.elapsed() >= self.patience {
+            return Err(error);
+        }
+        self.target.read(&Command::new("PING")).await?;
+        waits.timeout = waits.timeout.saturating_mul(2);
+        Ok(())
     }
 
     fn given_up(&self, text: &'static str) -> Error {
@@ -129,34 +186,42 @@ impl Transfer<'_> {
     /// Sends the keys; those that the target has already are dropped here, for the target's value is what counts.
     /// Returns how many went.
     pub(super) async fn send_or_drop(&self, batch: KeyBatch) -> Result<u64> {
-        match self.migrate(&batch.keys, false, self.timeout).await? {
-            Sent::All => return Ok(batch.len()),
-            Sent::Busy => {}
-            Sent::Silent(error) => return Err(error),
+        if self.sent_or_there(&batch.keys).await? {
+            return Ok(batch.len());
         }
         let mut gone = 0;
         for key in &batch.keys {
-            match self.migrate(std::slice::from_ref(key), false, self.timeout).await? {
-                Sent::All => gone += 1,
-                Sent::Silent(error) => return Err(error),
-                Sent::Busy => {
-                    // As one unit: the flag is good for one command only.
-                    let delete = Command::new("DEL").arg(key);
-                    let replies = self.source.ask_all(&[Command::new("ASKING"), delete.clone()]).await;
-                    if let Some(Value::Error(error)) = replies.into_iter().next_back().transpose()? {
-                        return Err(self.source.refused(&delete, &error));
-                    }
-                }
+            if self.sent_or_there(std::slice::from_ref(key)).await? {
+                gone += 1;
+                continue;
+            }
+            // As one unit: the flag is good for one command only.
+            let delete = Command::new("DEL").arg(key);
+            let replies = self.source.ask_all(&[Command::new("ASKING"), delete.clone()]).await;
+            if let Some(Value::Error(error)) = replies.into_iter().next_back().transpose()? {
+                return Err(self.source.refused(&delete, &error));
             }
         }
         Ok(gone)
     }
 
+    /// Sends the keys without replacing any. False: the target has one of them, maybe since it was silent.
+    async fn sent_or_there(&self, keys: &[Bytes]) -> Result<bool> {
+        let mut waits = self.waits();
+        loop {
+            match self.migrate(keys, false, waits.timeout).await? {
+                Sent::All => return Ok(true),
+                Sent::Busy => return Ok(false),
+                Sent::Silent(error) => self.wait_longer(&mut waits, error).await?,
+            }
+        }
+    }
+
     async fn migrate(&self, keys: &[Bytes], replace: bool, timeout: Duration) -> Result<Sent> {
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64);
         let mut command = Command::new("MIGRATE")
-            .arg(self.target.host())
-            .arg(self.target.port())
+            .arg(self.announced.host())
+            .arg(self.announced.port())
             .arg("")
             .arg(0)
             .arg(millis)

@@ -54,6 +54,10 @@ impl Admin {
             nodes.push(new.clone());
         }
         let mut steps = vec![Step::Meet { nodes }];
+        let teacher = view.nodes.iter().find(|node| node.id() != joining.id());
+        if let Some(from) = teacher.filter(|_| self.options().copy_users) {
+            steps.push(Step::CopyUsers { from: from.into(), to: new.clone() });
+        }
         let what = match how {
             AddAs::Primary => {
                 let serving = view.primaries().find(|node| !node.myself.slots.is_empty());

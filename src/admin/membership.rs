@@ -105,7 +105,7 @@ pub(super) async fn replicate(admin: &Admin, node: &Member, primary: &Member) ->
         // It is not known for how long the two have not met, or heard of each other's roles: refused as often as that.
         let refused = match peer.order(&order).await {
             Ok(_) => None,
-            Err(error) if error.kind() == ErrorKind::Server => Some(error),
+            Err(error) if matches!(error.kind(), ErrorKind::Server | ErrorKind::Unavailable) => Some(error),
             Err(error) if error.outcome() == Outcome::MaybeExecuted => None,
             Err(error) => return Err(error),
         };
@@ -135,8 +135,24 @@ pub(super) async fn fail_over(admin: &Admin, node: &Member, manner: Failover) ->
         Failover::Takeover => Command::new("CLUSTER FAILOVER").arg("TAKEOVER"),
     };
     let deadline = Instant::now() + admin.options().agreement_timeout.max(ATTEMPT);
-    while !admin.node_view(&node.addr).await?.is_primary() {
-        if Instant::now() >= deadline {
+    loop {
+        let replica = admin.node_view(&node.addr).await?;
+        if replica.is_primary() {
+            break;
+        }
+        let is_late = Instant::now() >= deadline;
+        // Valkey 9 promotes one that has not got its primary's data yet, and the data is gone.
+        if manner == Failover::Graceful && !replica.in_sync {
+            if is_late {
+                return Err(timed_out(format!(
+                    "{node} has not got its primary's data yet (master_link_status), and was not told to take its place: \
+                     ask again when it has, or fail over by force if the primary is gone"
+                )));
+            }
+            sleep(LOOK).await;
+            continue;
+        }
+        if is_late {
             return Err(timed_out(format!("{node} was told to take the place of its primary, and did not")));
         }
         match peer.order(&order).await {

@@ -21,13 +21,16 @@
 // A customer of the connections, the topology's slot sets and the client's settings. What is decided is decided by pure
 // functions over a `ClusterView`; `execute` and what it calls act.
 
+mod acl;
 mod atomic;
 mod check;
+mod contents;
 mod create;
 mod execute;
 mod fix;
 mod functions;
 mod handle;
+mod import;
 mod json;
 mod key_batch;
 mod members;
@@ -41,8 +44,11 @@ mod plan;
 mod progress;
 mod report;
 mod reshape;
+mod restart;
+mod roll;
 mod settle;
 mod shares;
+mod slot_group;
 mod slot_move;
 mod slots;
 mod spread;

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use crate::admin::atomic::{can_move_atomically, move_atomically};
+use crate::admin::atomic::{move_atomically, way_of};
 use crate::admin::handle::{Admin, field};
 use crate::admin::progress::Reporter;
 use crate::admin::settle::agreed;
-use crate::admin::slot_move::move_slot;
+use crate::admin::slot_group::SlotGroup;
+use crate::admin::slot_move::Ways;
 use crate::admin::slots::Slots;
 use crate::admin::step::Member;
 use crate::admin::view::ClusterView;
@@ -17,7 +18,6 @@ use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::protocol::value::Value;
 use crate::slot::Slot;
-use crate::topology::slot_set::SlotSet;
 
 /// Moves the slots; those that have arrived already are left alone.
 ///
@@ -43,10 +43,10 @@ pub(super) async fn move_slots(
     let (marked, closed): (Vec<Slot>, Vec<Slot>) = left.into_iter().partition(|slot| open.contains(slot));
     // What was begun key by key is brought to its end that way.
     key_by_key(admin, reporter, &view, from, to, marked).await?;
-    if admin.options().atomic && can_move_atomically(admin, from).await? {
-        move_atomically(admin, reporter, from, to, &closed.into_iter().collect::<SlotSet>()).await?;
-    } else {
-        key_by_key(admin, reporter, &view, from, to, closed).await?;
+    let way = if admin.options().atomic { way_of(admin, from, to).await? } else { None };
+    match way {
+        Some(way) => move_atomically(admin, reporter, way, from, to, &closed.into_iter().collect()).await?,
+        None => key_by_key(admin, reporter, &view, from, to, closed).await?,
     }
     agreed(admin, Some(to)).await.map(drop)
 }
@@ -64,17 +64,32 @@ async fn key_by_key(
     }
     refuse_several_databases(admin, from).await?;
     let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
+    let landmark = view.node(&to.id).and_then(|target| target.myself.slots.iter().next());
+    let replicas_first = view.node(&to.id).is_some_and(|node| node.server.starts_with("valkey"));
+    // Who owns it now may be another than the one that it is to be taken from: a plan is a moment old.
+    let owner = |slot| view.owner(slot).map_or_else(|| from.clone(), Member::from);
+    // Two groups in turns, so that the target has something to do while the source sends keys.
+    let most = admin.options().slots_at_a_time;
+    let (groups, size) = if most == 1 { (1, 1) } else { (2, most / 2) };
     let mut waiting = VecDeque::from(slots);
     let mut under_way = FuturesUnordered::new();
     let mut failed = None;
     loop {
-        while under_way.len() < admin.options().slots_at_a_time && failed.is_none() && !reporter.is_stopped()
-        {
-            let Some(slot) = waiting.pop_front() else { break };
-            // Who owns it now may be another than the one that it is to be taken from: a plan is a moment old.
-            let owner = view.owner(slot).map_or_else(|| from.clone(), Member::from);
-            let primaries = &primaries;
-            under_way.push(async move { move_slot(admin, reporter, slot, &owner, to, primaries).await });
+        while under_way.len() < groups && failed.is_none() && !reporter.is_stopped() {
+            let Some(first) = waiting.pop_front() else { break };
+            let source = owner(first);
+            let mut group = vec![first];
+            while group.len() < size
+                && waiting.front().is_some_and(|next| owner(*next) == source)
+                && let Some(next) = waiting.pop_front()
+            {
+                group.push(next);
+            }
+            let ways = Ways { primaries: &primaries, landmark };
+            under_way.push(async move {
+                let (from, to) = (&source, to);
+                SlotGroup { admin, reporter, from, to, ways, replicas_first }.run(&group).await
+            });
         }
         match under_way.next().await {
             Some(Ok(())) => {}

@@ -1,4 +1,4 @@
-//! [`NodeLine`]: one line of `CLUSTER NODES`: what one node says of itself or of another.
+//! [`NodeLine`]: one line of `CLUSTER NODES`, as callers see it: what one node says of itself or of another.
 //!
 //! Source: [CLUSTER NODES](https://redis.io/docs/latest/commands/cluster-nodes/).
 
@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::node::{NodeAddr, split_host_port};
 use crate::slot::Slot;
+use crate::topology::node_columns::{NodeColumns, SlotColumns};
 use crate::topology::node_state::NodeId;
 use crate::topology::slot_map::SlotRange;
-use crate::topology::slot_set::{SlotSet, read_range};
+use crate::topology::slot_set::SlotSet;
 
 /// One line of `CLUSTER NODES`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,50 +42,26 @@ pub struct NodeLine {
 impl NodeLine {
     /// Reads a line; `None` if it is none.
     pub(super) fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let id = words.next()?.into();
+        let columns = NodeColumns::read(line)?;
         // `host:port@bus[,hostname[,name=value...]]`; the host may be an IPv6 address or empty.
-        let (address, rest) = words.next()?.split_once('@')?;
+        let (address, rest) = columns.address.split_once('@')?;
         let (bus, names) = rest.split_once(',').unwrap_or((rest, ""));
         let hostname = names.split(',').next().filter(|name| !name.is_empty() && !name.contains('='));
         let (host, port) = split_host_port(address).ok()?;
-        let addr = (!host.is_empty() && port != 0).then(|| NodeAddr::new(host, port));
-        let flags = words.next()?.split(',').map(Box::from).collect();
-        let primary = words.next().filter(|primary| *primary != "-").map(Arc::from);
-        let epoch = words.nth(2)?.parse().ok()?;
-        let is_connected = words.next()? == "connected";
-        let mut read = Self {
-            id,
-            addr,
+        let SlotColumns { owned, migrating, importing } = columns.slots()?;
+        Some(Self {
+            id: columns.id.into(),
+            addr: (!host.is_empty() && port != 0).then(|| NodeAddr::new(host, port)),
             bus_port: bus.parse().ok()?,
             hostname: hostname.map(Arc::from),
-            flags,
-            primary,
-            epoch,
-            is_connected,
-            slots: SlotSet::default(),
-            migrating: BTreeMap::new(),
-            importing: BTreeMap::new(),
-        };
-        for word in words {
-            match word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
-                Some(open) => read.open(open)?,
-                None => read.slots.extend(read_range(word)?),
-            }
-        }
-        Some(read)
-    }
-
-    /// `<slot>->-<to>` or `<slot>-<-<from>`.
-    fn open(&mut self, text: &str) -> Option<()> {
-        let slot = |text: &str| text.parse().ok().and_then(Slot::new);
-        if let Some((number, to)) = text.split_once("->-") {
-            self.migrating.insert(slot(number)?, to.into());
-        } else {
-            let (number, from) = text.split_once("-<-")?;
-            self.importing.insert(slot(number)?, from.into());
-        }
-        Some(())
+            flags: columns.flags().map(Box::from).collect(),
+            primary: columns.primary.map(Arc::from),
+            epoch: columns.epoch,
+            is_connected: columns.link == "connected",
+            slots: owned,
+            migrating,
+            importing,
+        })
     }
 
     /// Whether it has this flag.

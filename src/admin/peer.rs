@@ -16,11 +16,15 @@ use crate::connection::link_context::LinkContext;
 use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
-use crate::protocol::server_error::{ErrorCode, ServerError};
+use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
+use crate::routing::redirect::kind_of;
 
 /// What one connection may have queued: as much as the largest round of counting, and more.
 const ROOM: usize = 16 << 20;
+
+/// Before what another node has said, in the reply of the one that asked it.
+const RELAYED: &str = "ERR Target instance replied with error: ";
 
 /// A node over a connection of its own, which is made when it is needed and made again after it was lost.
 #[derive(Debug)]
@@ -83,8 +87,9 @@ impl Peer {
         };
         let mut pending = Vec::with_capacity(commands.len());
         for command in commands {
-            link.budget().take(command.body().wire_length()).await;
-            pending.push(link.send(command, Duration::MAX, Waker::noop()));
+            let room = link.budget().room_for(command.body().wire_length(), 1);
+            link.budget().take(room).await;
+            pending.push(link.send(command, room, Duration::MAX, Waker::noop()));
         }
         let mut replies = Vec::with_capacity(commands.len());
         for (command, sent) in commands.iter().zip(pending) {
@@ -139,27 +144,13 @@ impl Peer {
         }
     }
 
-    /// The error of an error reply.
+    /// The error of an error reply, of the kind that a client's caller gets of it: what a client waits out is
+    /// [`ErrorKind::Unavailable`] here too, and whoever gives an order may try again. Of what the target of a `MIGRATE` has
+    /// said the kind is that of its words: a password that it does not take is none that it takes later.
     pub(super) fn refused(&self, command: &Command, error: &ServerError) -> Error {
-        let kind = match error.class() {
-            ErrorCode::NoAuth | ErrorCode::WrongPass | ErrorCode::NoPerm => ErrorKind::Auth,
-            ErrorCode::ClusterDown | ErrorCode::Loading | ErrorCode::MasterDown => ErrorKind::Unavailable,
-            ErrorCode::Moved
-            | ErrorCode::Ask
-            | ErrorCode::TryAgain
-            | ErrorCode::ReadOnly
-            | ErrorCode::CrossSlot
-            | ErrorCode::ExecAbort
-            | ErrorCode::Unblocked
-            | ErrorCode::NoProto
-            | ErrorCode::NoScript
-            | ErrorCode::Busy
-            | ErrorCode::Oom
-            | ErrorCode::Misconf
-            | ErrorCode::NoReplicas
-            | ErrorCode::WrongType
-            | ErrorCode::Err
-            | ErrorCode::Other => ErrorKind::Server,
+        let kind = match error.text().strip_prefix(RELAYED) {
+            Some(relayed) => kind_of(&ServerError::new(relayed)),
+            None => kind_of(error),
         };
         self.error(command, kind, Outcome::Rejected, error.text().to_owned()).with_code(error.code())
     }
@@ -211,7 +202,8 @@ impl Peer {
         if let Some(link) = kept.filter(|link| !link.is_closed()) {
             return Ok(link);
         }
-        let budget = Budget::new(ROOM, Bound::new(ROOM));
+        let bound = || Bound::new(ROOM, usize::MAX);
+        let budget = Budget::new(bound(), bound());
         let made = Link::exclusive(self.addr.clone(), budget, Arc::clone(&self.context)).await;
         let link = Arc::new(made.map_err(|error| self.not_connected(&error))?);
         let mut kept = self.link.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ use crate::admin::execute::run_step;
 use crate::admin::handle::Admin;
 use crate::admin::json::Json;
 use crate::admin::progress::{Progress, Reporter, StopHandle};
+use crate::admin::restart::Restarter;
 use crate::admin::step::Step;
 use crate::error::Result;
 
@@ -22,11 +23,18 @@ pub struct Plan {
     steps: Vec<Step>,
     notes: Vec<String>,
     stop: StopHandle,
+    restarter: Option<Restarter>,
 }
 
 impl Plan {
     pub(super) fn new(admin: &Admin, goal: impl Into<String>, steps: Vec<Step>, notes: Vec<String>) -> Self {
-        Self { admin: admin.clone(), goal: goal.into(), steps, notes, stop: StopHandle::default() }
+        let (admin, goal) = (admin.clone(), goal.into());
+        Self { admin, goal, steps, notes, stop: StopHandle::default(), restarter: None }
+    }
+
+    pub(super) fn restarting_by(mut self, restarter: Restarter) -> Self {
+        self.restarter = Some(restarter);
+        self
     }
 
     /// What it is for, in a sentence.
@@ -88,7 +96,7 @@ impl Plan {
                 progress.step = place + 1;
                 progress.what = step.to_string();
             });
-            run_step(&self.admin, &reporter, step).await?;
+            run_step(&self.admin, &reporter, step, self.restarter.as_ref()).await?;
         }
         reporter.tell(|progress| progress.stopped = self.stop.is_stopped());
         Ok(reporter.last())

@@ -48,7 +48,7 @@ impl Progress {
 }
 
 /// Tells a running plan to stop: no further step or slot is begun, and what is under way is brought to its end, so
-/// that no slot stays open. Cheap to clone.
+/// that no slot stays open; slots that move in one moment are left with their source. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct StopHandle(Arc<AtomicBool>);
 

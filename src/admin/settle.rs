@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;
 use crate::admin::step::Member;
-use crate::admin::view::ClusterView;
+use crate::admin::view::{ClusterView, NodeView};
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::topology::slot_set::SlotSet;
 
 /// Between two looks: gossip takes milliseconds where it is told at once, and a second where it is not.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -51,21 +52,45 @@ pub(super) async fn until(
 
 /// Waits until all nodes agree on slots, roles and epochs.
 ///
-/// `bumped` is who got slots last: while the others do not believe it, they are told again, and it is given a newer
-/// epoch.
+/// While somebody does not believe an owner, everybody is told again, and the owner is given a newer epoch: who has not
+/// heard of it before its slot's former owner got a newer one itself would never believe it. `bumped` is who got slots
+/// last.
 pub(super) async fn agreed(admin: &Admin, bumped: Option<&Member>) -> Result<ClusterView> {
-    if let Some(target) = bumped {
-        let deadline = Instant::now() + admin.options().agreement_timeout;
-        while Instant::now() < deadline {
-            let early = until_or(admin, REMEDY_AFTER).await?;
-            if early.disagreement().is_none() {
-                return Ok(early);
-            }
-            insist(admin, &early, target).await;
-            raise_epoch(admin, target).await?;
+    let deadline = Instant::now() + admin.options().agreement_timeout;
+    let mut round = 0;
+    while Instant::now() < deadline {
+        let early = until_or(admin, REMEDY_AFTER).await?;
+        if early.disagreement().is_none() {
+            return Ok(early);
         }
+        let mut owners: Vec<Member> = bumped.cloned().into_iter().collect();
+        owners.extend(early.doubted().map(Member::from));
+        // One at a time: a second one's newer epoch would hide what the first one says.
+        if let Some(owner) = owners.iter().cycle().nth(round) {
+            insist(admin, &early, owner).await;
+            raise_epoch(admin, owner).await?;
+        }
+        round += 1;
     }
     until(admin, "all nodes agree", ClusterView::disagreement).await
+}
+
+/// Waits until all nodes that answer take the node for the owner of these slots, but not for ever: before another node
+/// gets a newer epoch, which would hide from them what this one says.
+pub(super) async fn heard_by_all(admin: &Admin, owner: &Member, slots: &SlotSet) -> Result<()> {
+    let deadline = Instant::now() + REMEDY_AFTER;
+    let mut pause = FIRST_LOOK;
+    loop {
+        let view = admin.view().await?;
+        let believes = |teller: &NodeView| {
+            teller.line_of(&owner.id).is_some_and(|line| slots.clone().without(&line.slots).is_empty())
+        };
+        if view.nodes.iter().all(believes) || Instant::now() >= deadline {
+            return Ok(());
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_LOOK);
+    }
 }
 
 /// Tells everybody once more what the node owns: a replica that was promoted while slots left its shard was told by nobody.
@@ -79,6 +104,14 @@ async fn insist(admin: &Admin, view: &ClusterView, owner: &Member) {
             told.map(|slot| Command::new("CLUSTER SETSLOT").arg(slot).arg("NODE").arg(&*owner.id)).collect();
         drop(admin.peer(&other.addr).ask_all(&told).await);
     }
+}
+
+/// What speaks against all being well.
+pub(super) fn not_well(view: &ClusterView) -> Option<String> {
+    view.disagreement().or_else(|| {
+        let ill = view.nodes.iter().find(|node| &*node.state != "ok")?;
+        Some(format!("{ill} says that the cluster's state is {}", ill.state))
+    })
 }
 
 /// Gives the node an epoch that is newer than all others.

@@ -15,19 +15,27 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;
-use crate::admin::key_batch::{KeyBatch, Transfer, batches};
+use crate::admin::key_batch::{Arrival, KeyBatch, Transfer, batches};
 use crate::admin::peer::Peer;
 use crate::admin::progress::Reporter;
 use crate::admin::step::Member;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::node::NodeAddr;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
 
 /// Between two attempts, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all moves of a step know.
+#[derive(Clone, Copy)]
+pub(super) struct Ways<'a> {
+    /// Who is told of each.
+    pub(super) primaries: &'a [Member],
+    /// A slot that the target had before: who serves it when the target does not answer has taken its place.
+    pub(super) landmark: Option<Slot>,
+}
 
 /// Moves the slot from one primary to the other, whatever of it has been done already.
 ///
@@ -42,14 +50,14 @@ pub(super) async fn move_slot(
     slot: Slot,
     from: &Member,
     to: &Member,
-    primaries: &[Member],
+    ways: Ways<'_>,
 ) -> Result<()> {
     let (mut from, mut to) = (from.clone(), to.clone());
     let mut failing_since: Option<Instant> = None;
     let mut pause = FIRST_PAUSE;
     loop {
         let moved_before = reporter.last().keys_done;
-        let attempt = SlotMove { admin, reporter, slot, from: &from, to: &to, primaries };
+        let attempt = SlotMove { admin, reporter, slot, from: &from, to: &to, primaries: ways.primaries };
         let Err(error) = attempt.run().await else { return Ok(()) };
         if is_final(&error) {
             return Err(error.with_slot(Some(slot)));
@@ -66,11 +74,21 @@ pub(super) async fn move_slot(
         pause = (pause * 2).min(LAST_PAUSE);
         // One of them may be another node by now.
         let Ok(view) = admin.view().await else { continue };
-        if let Some(next) = view.successor(&to.id, slot) {
-            to = next.into();
+        let heir = match view.node(&to.id) {
+            Some(_) => view.successor(&to.id, slot),
+            None => ways.landmark.and_then(|landmark| view.successor(&to.id, landmark)),
+        };
+        if let Some(heir) = heir {
+            to = heir.into();
         }
         if let Some(owner) = view.owner(slot) {
             from = owner.into();
+        }
+        // Redis before 8 forgets the owner of a slot that it imports when that one is replaced, and believes nobody who
+        // says that it is his: until it is told it refuses the keys.
+        let target = view.node(&to.id).filter(|target| !target.myself.slots.contains(slot));
+        if from.id != to.id && target.is_some_and(|target| target.owner(slot) != Some(&from.id)) {
+            drop(admin.peer(&to.addr).ask(&setslot(slot, "NODE").arg(&*from.id)).await);
         }
         if from.id == to.id {
             // It has arrived; only the others may not have heard.
@@ -83,7 +101,7 @@ pub(super) async fn move_slot(
 }
 
 /// Whether trying again cannot help.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Config | ErrorKind::Auth | ErrorKind::Usage | ErrorKind::Protocol => true,
         ErrorKind::Connect
@@ -100,9 +118,12 @@ fn is_final(error: &Error) -> bool {
     }
 }
 
-/// Slots that are under way side by side do not wait for each other's replies.
-fn lane_of(admin: &Admin, slot: Slot) -> usize {
-    usize::from(slot.get()) % admin.options().slots_at_a_time
+/// Connections to each node.
+const LANES: usize = 8;
+
+/// Slots that are under way side by side wait for few others' replies.
+pub(super) fn lane_of(admin: &Admin, slot: Slot) -> usize {
+    usize::from(slot.get()) % admin.options().slots_at_a_time.min(LANES)
 }
 
 /// `CLUSTER SETSLOT slot ...`.
@@ -122,14 +143,25 @@ pub(super) async fn tell_all(admin: &Admin, primaries: &[Member], slot: Slot, ow
     .await;
 }
 
+fn transfer<'a>(admin: &Admin, source: &'a Peer, target: &'a Peer) -> Transfer<'a> {
+    let options = admin.options();
+    Transfer {
+        source,
+        target,
+        announced: admin.announced(target.addr()),
+        timeout: options.key_timeout,
+        patience: options.retry_for,
+    }
+}
+
 /// One attempt.
-struct SlotMove<'a, 'r> {
-    admin: &'a Admin,
-    reporter: &'a Reporter<'r>,
-    slot: Slot,
-    from: &'a Member,
-    to: &'a Member,
-    primaries: &'a [Member],
+pub(super) struct SlotMove<'a, 'r> {
+    pub(super) admin: &'a Admin,
+    pub(super) reporter: &'a Reporter<'r>,
+    pub(super) slot: Slot,
+    pub(super) from: &'a Member,
+    pub(super) to: &'a Member,
+    pub(super) primaries: &'a [Member],
 }
 
 impl SlotMove<'_, '_> {
@@ -141,7 +173,6 @@ impl SlotMove<'_, '_> {
             self.tell(&source).await;
             return Ok(());
         }
-        let announced = self.admin.announced(&self.to.addr);
         let mut is_first = true;
         loop {
             let some =
@@ -156,7 +187,7 @@ impl SlotMove<'_, '_> {
                 if !std::mem::take(&mut is_first) && !self.open(&source, &target).await? {
                     return Err(self.changed("the target serves it while the source still has keys"));
                 }
-                self.transfer(&source, &announced, batch).await?;
+                self.transfer(&source, &target, batch).await?;
                 if !self.admin.options().pause.is_zero() {
                     sleep(self.admin.options().pause).await;
                 }
@@ -178,16 +209,16 @@ impl SlotMove<'_, '_> {
         Ok(true)
     }
 
-    async fn transfer(&self, source: &Peer, target: &NodeAddr, batch: KeyBatch) -> Result<()> {
-        let transfer = Transfer { source, target, timeout: self.admin.options().key_timeout };
-        let (keys, bytes) = (batch.len(), batch.bytes);
-        let replaced = transfer.send(batch, async || self.is_marked(source).await).await?;
-        self.reporter.tell(|progress| {
-            progress.keys_done += keys;
-            progress.bytes_done += bytes;
-            progress.replaced += replaced;
-        });
-        Ok(())
+    async fn transfer(&self, source: &Peer, target: &Peer, batch: KeyBatch) -> Result<()> {
+        let transfer = transfer(self.admin, source, target);
+        let arrived = |arrival: Arrival| {
+            self.reporter.tell(|progress| {
+                progress.keys_done += arrival.keys;
+                progress.bytes_done += arrival.bytes;
+                progress.replaced += arrival.replaced;
+            });
+        };
+        transfer.send(batch, || self.is_marked(source), arrived).await
     }
 
     /// Whether the source owns the slot and gives it to the target: only then what it has is what counts, and may
@@ -221,6 +252,15 @@ impl SlotMove<'_, '_> {
         self.reporter.tell(|progress| progress.slots_done += 1);
     }
 
+    /// Sends the keys, all of a slot that is marked, and rests.
+    pub(super) async fn send(&self, source: &Peer, target: &Peer, batch: KeyBatch) -> Result<()> {
+        self.transfer(source, target, batch).await?;
+        if !self.admin.options().pause.is_zero() {
+            sleep(self.admin.options().pause).await;
+        }
+        Ok(())
+    }
+
     fn changed(&self, text: &'static str) -> Error {
         Error::new(ErrorKind::Unavailable, Outcome::Rejected, text).with_node(self.from.addr.clone())
     }
@@ -237,14 +277,17 @@ pub(super) async fn return_keys(
     owner: &Member,
 ) -> Result<u64> {
     let peer = admin.peer(&holder.addr);
-    let target = admin.announced(&owner.addr);
+    let target = admin.peer(&owner.addr);
+    // One that has forgotten the owner (Redis before 8, after a failover) would send nothing. Refused by one that takes
+    // itself for the owner, while it has keys.
+    drop(peer.ask(&setslot(slot, "NODE").arg(&*owner.id)).await);
     // A holder that takes itself for the owner needs no mark.
     let importing = setslot(slot, "IMPORTING").arg(&*owner.id);
     match peer.order(&importing).await {
         Err(error) if error.to_string().contains("already the owner") => {}
         marked => drop(marked?),
     }
-    let transfer = Transfer { source: &peer, target: &target, timeout: admin.options().key_timeout };
+    let transfer = transfer(admin, &peer, &target);
     let mut moved = 0;
     loop {
         let some = Command::new("CLUSTER GETKEYSINSLOT").arg(slot).arg(admin.options().batch_keys);

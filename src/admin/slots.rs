@@ -21,6 +21,12 @@ use crate::topology::slot_set::{SlotSet, read_range};
 pub struct Slots(pub(super) SlotSet);
 
 impl Slots {
+    /// Every slot of a cluster.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(SlotSet::all())
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -142,6 +142,14 @@ pub enum Step {
         /// Who gets them.
         to: Member,
     },
+    /// The users of one node are made known to another, with their rights and the hashes of their passwords (`ACL LIST`
+    /// and `SETUSER`).
+    CopyUsers {
+        /// Who has them.
+        from: Member,
+        /// Who gets them.
+        to: Member,
+    },
     /// A replica takes the place of its primary.
     Failover {
         /// The replica.
@@ -158,6 +166,16 @@ pub enum Step {
     Forget {
         /// Its id.
         id: Arc<str>,
+    },
+    /// A node is restarted, and it is waited until it is back and in sync. A primary with slots lets a replica take its
+    /// place first.
+    Restart {
+        /// Who.
+        node: Member,
+        /// Who takes its place; another replica if that one cannot any more.
+        successor: Option<Member>,
+        /// Its process when the plan was made (`run_id`): if another answers, it has been restarted already.
+        run_id: Arc<str>,
     },
 }
 
@@ -178,9 +196,11 @@ impl Step {
             | Self::ReturnKeys { .. }
             | Self::BumpEpoch { .. }
             | Self::CopyFunctions { .. }
+            | Self::CopyUsers { .. }
             | Self::Failover { .. }
             | Self::Remove { .. }
-            | Self::Forget { .. } => 0,
+            | Self::Forget { .. }
+            | Self::Restart { .. } => 0,
         }
     }
 
@@ -199,9 +219,11 @@ impl Step {
             | Self::YieldSlots { .. }
             | Self::BumpEpoch { .. }
             | Self::CopyFunctions { .. }
+            | Self::CopyUsers { .. }
             | Self::Failover { .. }
             | Self::Remove { .. }
-            | Self::Forget { .. } => 0,
+            | Self::Forget { .. }
+            | Self::Restart { .. } => 0,
         }
     }
 
@@ -247,6 +269,7 @@ impl Step {
             Self::CopyFunctions { from, to } => {
                 ("copy_functions", vec![("from", from.json()), ("to", to.json())])
             }
+            Self::CopyUsers { from, to } => ("copy_users", vec![("from", from.json()), ("to", to.json())]),
             Self::Failover { node, manner } => {
                 let manner = match manner {
                     Failover::Graceful => "graceful",
@@ -257,6 +280,11 @@ impl Step {
             }
             Self::Remove { node } => ("remove", vec![("node", node.json())]),
             Self::Forget { id } => ("forget", vec![("id", Json::text(id))]),
+            Self::Restart { node, successor, run_id } => {
+                let mut fields = vec![("node", node.json()), ("run_id", Json::text(run_id))];
+                fields.extend(successor.as_ref().map(|successor| ("successor", successor.json())));
+                ("restart", fields)
+            }
         };
         fields.insert(0, ("do", Json::text(name)));
         Json::Object(fields)
@@ -295,6 +323,7 @@ impl fmt::Display for Step {
             }
             Self::BumpEpoch { node } => write!(f, "{node} gets a new epoch"),
             Self::CopyFunctions { from, to } => write!(f, "{to} gets the functions of {from}"),
+            Self::CopyUsers { from, to } => write!(f, "{to} gets the users of {from}"),
             Self::Failover { node, manner } => {
                 let how = match manner {
                     Failover::Graceful => "hand in hand with it",
@@ -305,6 +334,10 @@ impl fmt::Display for Step {
             }
             Self::Remove { node } => write!(f, "{node} leaves, and all others forget it"),
             Self::Forget { id } => write!(f, "all nodes forget {id}"),
+            Self::Restart { node, successor: None, .. } => write!(f, "{node} is restarted"),
+            Self::Restart { node, successor: Some(successor), .. } => {
+                write!(f, "{successor} takes the place of {node}, which is restarted then")
+            }
         }
     }
 }

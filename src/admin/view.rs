@@ -149,7 +149,8 @@ impl ClusterView {
     }
 
     /// The node that takes the place of `id` in its shard: itself while it is a primary, else the primary that it
-    /// follows; of one that does not answer, the primary that has taken over `slot`.
+    /// follows; of one that does not answer, the primary that has taken over `slot`, which must have been one of its own: a
+    /// slot on its way to it is still the source's, and that is nobody's heir.
     pub(super) fn successor(&self, id: &str, slot: Slot) -> Option<&NodeView> {
         match self.node(id) {
             Some(node) if node.is_primary() => Some(node),
@@ -195,6 +196,20 @@ impl ClusterView {
         }
         let collision = self.colliding_epochs().into_iter().next();
         collision.map(|(epoch, _)| format!("several primaries have the epoch {epoch}"))
+    }
+
+    /// Owners of slots whom some node does not take for that.
+    pub(super) fn doubted(&self) -> impl Iterator<Item = &NodeView> {
+        self.primaries().filter(|node| {
+            let is_unheard = |teller: &NodeView| {
+                let unheard =
+                    teller.line_of(node.id()).map(|line| node.myself.slots.clone().without(&line.slots));
+                // Of a slot that another one has by right it is no owner.
+                let is_owner = |slot| self.owner(slot).is_some_and(|owner| owner.id() == node.id());
+                unheard.is_some_and(|unheard| unheard.iter().any(is_owner))
+            };
+            self.nodes.iter().any(is_unheard)
+        })
     }
 
     /// Epochs that several primaries with slots have.

@@ -95,19 +95,20 @@ async fn send(
     link_deadline: Option<Instant>,
 ) -> Attempt {
     let mut turn = None;
-    if !link.budget().try_take(length) {
+    let room = link.budget().room_for(length, pieces.len());
+    if !link.budget().try_take(room) {
         match core.config.overload {
             OverloadPolicy::Fail => return Attempt::Overloaded,
             OverloadPolicy::Wait => {
                 let mut place = link.budget().line_up();
-                if within(deadline.at, link.budget().take_in_turn(&mut place, length)).await.is_none() {
+                if within(deadline.at, link.budget().take_in_turn(&mut place, room)).await.is_none() {
                     return lost(LossCause::Expired);
                 }
                 turn = Some(place);
             }
         }
     }
-    let mut pending = match link.send_unit(pieces.iter().copied(), length, link_deadline) {
+    let mut pending = match link.send_unit(pieces.iter().copied(), length, room, link_deadline) {
         Ok(pending) => pending,
         Err(Refusal(cause)) => return lost(cause),
     };

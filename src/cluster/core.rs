@@ -166,7 +166,7 @@ impl Core {
             logins: Arc::new(Logins::new(config.credentials.clone(), Arc::clone(&counters))),
         });
         Self {
-            client_bound: Bound::new(config.client_budget),
+            client_bound: Bound::new(config.client_budget, config.client_requests),
             routes: ArcSwap::from_pointee(Routes::empty()),
             topology: Mutex::default(),
             lacks_read_only_scripts: AtomicBool::new(false),

@@ -272,7 +272,8 @@ impl<'a> Job<'a> {
                 // A node that would serve it, if not now: the redirects led somewhere.
                 history.hops = 0;
                 if is_demoted {
-                    // Asked again before the map says who has taken over, it may be given up with the command on its way.
+                    // It would answer `MOVED` at once, but the maps of Redis 6.2 leave it out for half a second from then on: a
+                    // node that such a map takes for gone is given up with all that is on its way there.
                     history.waits = history.waits.max(WAITS_OF_DEMOTED);
                 }
                 history.wait();
@@ -422,9 +423,10 @@ impl<'a> Job<'a> {
         self.result = Some(Err(self.error(kind, Outcome::NotSent, text)));
     }
 
-    /// Ends the job because the byte budget is used up and the client does not wait for room.
+    /// Ends the job because the budget is used up and the client does not wait for room.
     pub(crate) fn overloaded(&mut self) {
-        let text = "the byte budget is used up, and the client is set to fail instead of to wait";
+        let text =
+            "the budget of bytes or of requests is used up, and the client is set to fail instead of to wait";
         self.result = Some(Err(self.error(ErrorKind::Overloaded, Outcome::NotSent, text)));
     }
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use crate::cluster::core::Core;
 use crate::cluster::figures::note_disagreement;
 use crate::command::Command;
+use crate::connection::budget::Room;
 use crate::connection::link::Refusal;
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::unit::Piece;
@@ -40,8 +41,10 @@ const LAST_GAP: Duration = Duration::from_millis(200);
 const FRUITLESS: u32 = 600;
 const LONG_GAP: Duration = Duration::from_secs(1);
 
-/// After each change one more look is taken, although nobody asks: the first news of a failover or a move are seldom the
-/// last, and who lost its slots is still on its way to its new role.
+/// After each change, and after each time that somebody asked, another look is taken although nobody asks: the first news
+/// of a failover or a move are seldom the last, and of a primary that has just died, nobody has taken the place yet.
+/// Without news the next ones follow in twice the time each, until they are as rare as usual: so a client without
+/// traffic learns of a failover in a time like that which the failover took.
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// A refresh begins within this time after its request, so that those of the same moment are one.
@@ -135,7 +138,7 @@ pub(super) async fn keep_fresh(core: Arc<Core>) {
             false => ((gap * 2).min(LAST_GAP), fruitless + 1),
         };
         let usual = core.config.refresh_interval;
-        interval = if changed { SETTLING.min(usual) } else { usual };
+        interval = if changed || was_requested { SETTLING } else { interval.saturating_mul(2) }.min(usual);
     }
 }
 
@@ -216,10 +219,10 @@ async fn ask(core: &Core, node: &NodeAddr, patience: Duration) -> Result<SlotMap
         let link = pool.any_link().ok_or_else(retired)?;
         let pieces = || commands.iter().map(Piece::Command);
         let length = pieces().map(|piece| piece.wire_length()).sum();
-        link.budget().take(length).await;
         let deadline = Some(Instant::now() + patience);
-        let pending =
-            link.send_unit(pieces(), length, deadline).map_err(|Refusal(cause)| NoView::Loss(cause))?;
+        let pending = link
+            .send_unit(pieces(), length, Room::NONE, deadline)
+            .map_err(|Refusal(cause)| NoView::Loss(cause))?;
         let reply = pending.await;
         if let Some(loss) = reply.loss {
             return Err(NoView::Loss(loss.cause));

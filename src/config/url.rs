@@ -1,6 +1,7 @@
 //! Reads a connection URL into a [`Config`].
 //!
-//! `redis://[user[:password]@]host[:port][,host[:port]...][/0][?option=value&...]`; `rediss` or `valkeys` for TLS.
+//! `redis://[user:password@]host[:port][,host[:port]...][/0][?option=value&...]`; `rediss` or `valkeys` for TLS. What URLs of
+//! other clients say in another way is taken too: `-cluster` or `+cluster` behind the scheme, and `node=host:port`.
 
 use std::time::Duration;
 
@@ -19,23 +20,14 @@ pub(crate) fn parse(url: &str) -> Result<Config, Error> {
     let (scheme, rest) = url.split_once("://").ok_or_else(|| {
         Error::config("the URL has no scheme; expected redis://host:port[,host:port...][?options]")
     })?;
-    let over_tls = match scheme {
-        "redis" | "valkey" => false,
-        "rediss" | "valkeys" if cfg!(feature = "tls") => true,
-        "rediss" | "valkeys" => {
-            return Err(Error::config(format!(
-                "{scheme}:// asks for TLS: build keyslot with its feature \"tls\" (cargo add keyslot --features tls)"
-            )));
-        }
-        other => {
-            return Err(Error::config(format!(
-                "unknown scheme \"{other}://\"; expected redis:// or valkey://, or for TLS rediss:// or valkeys://"
-            )));
-        }
-    };
+    let over_tls = is_over_tls(scheme)?;
     parse_rest(rest).map(|config| Config { over_tls, ..config }).map_err(|error| {
-        // Then the authority ended too early, and what is named as a bad part may be one of the password.
-        if rest.split_once(['/', '?']).is_some_and(|(_, after)| after.contains('@')) {
+        if rest.split(',').skip(1).any(begins_with_a_scheme) {
+            Error::config(
+                "the URL has a second scheme; name all nodes behind the first: redis://host:port,host:port",
+            )
+        } else if rest.split_once(['/', '?']).is_some_and(|(_, after)| after.contains('@')) {
+            // Then the authority ended too early, and what is named as a bad part may be one of the password.
             Error::config(
                 "the URL has an @ behind its first / or ?; if the password has one of those, write %2F or %3F for it",
             )
@@ -43,6 +35,42 @@ pub(crate) fn parse(url: &str) -> Result<Config, Error> {
             error
         }
     })
+}
+
+/// Whether the scheme asks for TLS. Whether there is a cluster, the server says: with or without the suffix.
+fn is_over_tls(scheme: &str) -> Result<bool, Error> {
+    let lower = scheme.to_ascii_lowercase();
+    let (name, suffix) = match lower.find(['-', '+']) {
+        Some(place) => lower.split_at(place),
+        None => (lower.as_str(), ""),
+    };
+    match (name, suffix) {
+        ("redis" | "valkey", "" | "-cluster" | "+cluster") => Ok(false),
+        ("rediss" | "valkeys", "" | "-cluster" | "+cluster") if cfg!(feature = "tls") => Ok(true),
+        ("rediss" | "valkeys", "" | "-cluster" | "+cluster") => Err(Error::config(format!(
+            "{scheme}:// asks for TLS: build keyslot with its feature \"tls\" (cargo add keyslot --features tls)"
+        ))),
+        (_, "-sentinel" | "+sentinel") => Err(no_sentinel()),
+        ("unix", _) | (_, "+unix" | "-socket" | "+socket") => Err(Error::config(
+            "Unix sockets are not supported, because the nodes of a cluster name each other by host and port; expected \
+             redis://host:port",
+        )),
+        _ => Err(Error::config(format!(
+            "unknown scheme \"{scheme}://\"; expected redis:// or valkey://, or for TLS rediss:// or valkeys://"
+        ))),
+    }
+}
+
+fn no_sentinel() -> Error {
+    Error::config(
+        "Sentinel is not supported; name nodes of a cluster, or the server itself, as redis://host:port",
+    )
+}
+
+/// As in a list of whole URLs, which some clients take.
+fn begins_with_a_scheme(text: &str) -> bool {
+    let of_a_scheme = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'+' | b'-');
+    text.split_once("://").is_some_and(|(scheme, _)| scheme.trim().bytes().all(of_a_scheme))
 }
 
 /// What stands behind `redis://`.
@@ -55,11 +83,13 @@ fn parse_rest(rest: &str) -> Result<Config, Error> {
         None => (None, authority),
     };
 
+    refuse_fragment([hosts, path, query])?;
+
     let mut config = Config { seeds: seeds(hosts)?, ..Config::default() };
     config.credentials = userinfo.map(credentials).transpose()?.flatten().map(CredentialsSource::Fixed);
-    if !matches!(path, "" | "0") {
+    if !matches!(path.trim_matches('/'), "" | "0") {
         return Err(Error::config(format!(
-            "database \"/{path}\" in the URL: a cluster has database 0 only; leave it out"
+            "database \"/{path}\" in the URL: keyslot uses database 0 only; leave it out"
         )));
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -67,6 +97,18 @@ fn parse_rest(rest: &str) -> Result<Config, Error> {
         option(&mut config, name, &decode(value, name)?)?;
     }
     Ok(config)
+}
+
+/// A `#` may stand unescaped in a password, and nowhere else.
+fn refuse_fragment(parts: [&str; 3]) -> Result<(), Error> {
+    match parts.into_iter().find_map(|part| part.split_once('#')) {
+        None => Ok(()),
+        Some((_, "insecure")) => Err(Error::config(
+            "#insecure in the URL: a URL cannot turn off the check of certificates; give the roots by \
+             ClientBuilder::tls, or say danger_accept_invalid_certificates() there",
+        )),
+        Some(_) => Err(Error::config("the URL has a #; if it is part of a name, write %23 for it")),
+    }
 }
 
 fn seeds(hosts: &str) -> Result<Vec<NodeAddr>, Error> {
@@ -116,6 +158,11 @@ fn decode(text: &str, part: &str) -> Result<String, Error> {
 
 fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Error> {
     match name {
+        // One more seed, as fred's URLs have it.
+        "node" if value.contains('@') => {
+            return Err(Error::config("node in the URL: user and password stand before the first host"));
+        }
+        "node" => config.seeds.push(seed(value)?),
         "client_name" => config.client_name = Some(client_name(value)?),
         "command_timeout" => config.command_timeout = duration(name, value)?,
         "connect_timeout" => config.connect_timeout = duration(name, value)?,
@@ -145,9 +192,10 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Error> {
                 ))
             })?;
         }
+        "sentinelServiceName" | "sentinelUsername" | "sentinelPassword" => return Err(no_sentinel()),
         other => {
             return Err(Error::config(format!(
-                "unknown option \"{other}\" in the URL; known are client_name, command_timeout, \
+                "unknown option \"{other}\" in the URL; known are node, client_name, command_timeout, \
                  connect_timeout, keep_alive, refresh_interval, max_redirects, links_per_node, protocol and read_from"
             )));
         }
@@ -195,6 +243,7 @@ mod tests {
 
     use super::parse;
     use crate::config::Protocol;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_url_may_name_several_seeds_a_user_and_options() {
@@ -238,7 +287,7 @@ mod tests {
             ("redis://[::1", "bad seed: the host in \"[::1\" has a bracket too many"),
             ("redis://ann@a", "the URL has a user without a password; write user:password@ or :password@"),
             ("redis://:%ff@a", "the password in the URL is not UTF-8 after percent-decoding"),
-            ("redis://a/3", "database \"/3\" in the URL: a cluster has database 0 only; leave it out"),
+            ("redis://a/3", "database \"/3\" in the URL: keyslot uses database 0 only; leave it out"),
             (
                 "redis://a?command_timeout=0s",
                 "command_timeout=0s: expected a time above zero such as 250ms or 2s",
@@ -260,10 +309,79 @@ mod tests {
         assert!(parse("redis://a?colour=red").unwrap_err().to_string().contains("\"colour\""));
     }
 
+    /// Each URL with what other clients make of it; the last column is the seeds.
+    #[test]
+    fn urls_of_other_clients_are_read_as_they_read_them() {
+        for (url, seeds) in [
+            // redis-rs: each of the list that a `ClusterClient` takes.
+            ("redis://10.0.0.1", "10.0.0.1:6379"),
+            ("redis://10.0.0.1:7000/", "10.0.0.1:7000"),
+            ("redis://10.0.0.1:7000/0", "10.0.0.1:7000"),
+            ("redis://10.0.0.1:7000/0/", "10.0.0.1:7000"),
+            ("valkey://10.0.0.1:7000", "10.0.0.1:7000"),
+            ("REDIS://node-1:7000", "node-1:7000"),
+            ("redis://[::1]:7000/?protocol=resp3", "[::1]:7000"),
+            ("redis://10.0.0.1:7000/?protocol=3", "10.0.0.1:7000"),
+            // fred.
+            ("redis-cluster://10.0.0.1:7000", "10.0.0.1:7000"),
+            ("valkey-cluster://10.0.0.1:7000", "10.0.0.1:7000"),
+            (
+                "redis-cluster://10.0.0.1:7000?node=10.0.0.2:7001&node=node-3:7002",
+                "10.0.0.1:7000 10.0.0.2:7001 node-3:7002",
+            ),
+            ("redis-cluster://10.0.0.1?node=%5B::1%5D:7001", "10.0.0.1:6379 [::1]:7001"),
+            // rustis.
+            ("redis+cluster://10.0.0.1:7000,10.0.0.2:7001", "10.0.0.1:7000 10.0.0.2:7001"),
+        ] {
+            let config = parse(url).unwrap();
+            let shown: Vec<String> = config.seeds.iter().map(ToString::to_string).collect();
+            assert_eq!(shown.join(" "), seeds, "{url}");
+            assert!(!config.over_tls && config.credentials.is_none(), "{url}");
+        }
+        for protocol in ["2", "resp2"] {
+            let config = parse(&format!("redis://a/?protocol={protocol}")).unwrap();
+            assert_eq!(config.protocol, Protocol::Resp2);
+        }
+        let config = parse("valkey-cluster://ann:p%2Fss@a:1/?node=b:2&client_name=shop").unwrap();
+        let Some(CredentialsSource::Fixed(credentials)) = config.credentials else { panic!("none") };
+        assert_eq!((credentials.username.as_deref(), credentials.password.as_str()), (Some("ann"), "p/ss"));
+        assert_eq!((config.seeds.len(), config.client_name.as_deref()), (2, Some("shop")));
+    }
+
+    #[test]
+    fn forms_of_other_clients_that_are_not_supported_are_told_by_name() {
+        for (url, text) in [
+            ("redis-sentinel://a:26379/0?sentinelServiceName=shop", "Sentinel is not supported"),
+            ("rediss+sentinel://a:26379/shop", "Sentinel is not supported"),
+            ("redis://a?sentinelServiceName=shop", "Sentinel is not supported"),
+            ("unix:///run/redis.sock", "Unix sockets are not supported"),
+            ("redis+unix:///run/redis.sock?db=0", "Unix sockets are not supported"),
+            ("valkey+unix:///run/redis.sock", "Unix sockets are not supported"),
+            ("redis-socket:///run/redis.sock", "Unix sockets are not supported"),
+            ("redis://a:1/#insecure", "a URL cannot turn off the check of certificates"),
+            ("redis://a:1#insecure", "a URL cannot turn off the check of certificates"),
+            ("redis://a:1?protocol=3#part", "the URL has a #"),
+            ("redis://a:1,redis://b:2", "the URL has a second scheme"),
+            ("redis://ann:hidden@a:1,redis://ann:hidden@b:2", "the URL has a second scheme"),
+            ("redis://a:1?node=ann:hidden@b:2", "the URL has an @ behind its first / or ?"),
+            ("redis-cluster://a:1?node=b:port", "bad seed: \"port\" in \"b:port\" is not a port number"),
+            ("redis-cluster://a:1?node=", "bad seed: \"\" has no host"),
+            ("redis-master://a:1", "unknown scheme \"redis-master://\""),
+            ("redis://a:1/5", "keyslot uses database 0 only"),
+        ] {
+            let error = parse(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(
+                error.to_string().contains(text) && !error.to_string().contains("hidden"),
+                "{url}: {error}"
+            );
+        }
+    }
+
     #[test]
     fn tls_is_on_by_its_scheme_or_the_missing_feature_is_named() {
         assert!(!parse("valkey://a").unwrap().over_tls);
-        for scheme in ["rediss", "valkeys"] {
+        for scheme in ["rediss", "valkeys", "RedisS", "rediss-cluster", "valkeys-cluster", "rediss+cluster"] {
             match parse(&format!("{scheme}://a")) {
                 Ok(config) => assert!(config.over_tls && cfg!(feature = "tls")),
                 Err(error) => {

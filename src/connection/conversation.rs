@@ -19,6 +19,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
 use crate::config::read_from::ReadFrom;
+use crate::connection::budget::Room;
 use crate::connection::clock::Clock;
 use crate::connection::handshake::Connection;
 use crate::connection::link_context::LinkContext;
@@ -64,6 +65,7 @@ pub(super) struct Conversation<'a> {
     trip: Trip,
     /// What is told to the callers that are left at the end; the task may be stopped at any time.
     cause: LossCause,
+    has_not_ended: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -87,26 +89,26 @@ impl<'a> Conversation<'a> {
             clock,
             clock_wanted: false,
             cause: LossCause::Retired,
+            has_not_ended: true,
         }
     }
 
     /// Serves until the connection ends, and tells why.
     pub(super) async fn run(mut self) -> LossCause {
         self.cause = poll_fn(|cx| self.poll(cx)).await;
+        self.has_not_ended = false;
         self.cause.clone()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LossCause> {
-        let mut freed = 0;
+        let mut freed = Room::NONE;
         let ended = self.poll_parts(cx, &mut freed);
         self.shared.deliver(&mut self.answers);
-        if freed > 0 {
-            self.shared.budget.give_back(freed);
-        }
+        self.shared.budget.give_back(freed);
         ended
     }
 
-    fn poll_parts(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Poll<LossCause> {
+    fn poll_parts(&mut self, cx: &mut Context<'_>, freed: &mut Room) -> Poll<LossCause> {
         loop {
             if let Err(cause) = self.read(cx, freed) {
                 return Poll::Ready(cause);
@@ -143,7 +145,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Reads what there is and answers the callers. Ends with the read interest registered.
-    fn read(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
+    fn read(&mut self, cx: &mut Context<'_>, freed: &mut Room) -> Result<(), LossCause> {
         loop {
             let Connection { stream, decoder, incoming, .. } = &mut self.connection;
             let received = match pin!(stream.read_buf(&mut decoder.room(incoming, READ))).poll(cx) {
@@ -199,7 +201,7 @@ impl<'a> Conversation<'a> {
 
     /// Takes what is queued, after one turn at the back of the run queue. False: nothing to do for now. True without
     /// anything taken: something else is to be looked at.
-    fn take(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
+    fn take(&mut self, cx: &mut Context<'_>, freed: &mut Room) -> bool {
         let mut queue = self.shared.lock();
         queue.unanswered = self.in_flight.len();
         if std::mem::take(&mut queue.abandoned) {
@@ -264,7 +266,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Takes back what callers have given up meanwhile. True: there may be something else to do now.
-    fn rest_while_the_socket_is_full(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> bool {
+    fn rest_while_the_socket_is_full(&mut self, cx: &mut Context<'_>, freed: &mut Room) -> bool {
         let cut = self.cut_abandoned(freed);
         let mut queue = self.shared.lock();
         self.clock_wanted |= std::mem::take(&mut queue.clock_wanted);
@@ -277,7 +279,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Cuts out what nobody waits for any more and was not written; true if a caller has given up.
-    fn cut_abandoned(&mut self, freed: &mut usize) -> bool {
+    fn cut_abandoned(&mut self, freed: &mut Room) -> bool {
         let mut queue = self.shared.lock();
         if !std::mem::take(&mut queue.abandoned) {
             return false;
@@ -289,7 +291,7 @@ impl<'a> Conversation<'a> {
         true
     }
 
-    fn look_at_the_clock(&mut self, cx: &mut Context<'_>, freed: &mut usize) -> Result<(), LossCause> {
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>, freed: &mut Room) -> Result<(), LossCause> {
         if self.clock.is_none() {
             self.clock_wanted = false;
             return Ok(());
@@ -329,17 +331,21 @@ impl<'a> Conversation<'a> {
     }
 
     /// Fails what is overdue, and judges the silence.
-    fn strike(&mut self, has_rung: bool, freed: &mut usize) -> Result<(), LossCause> {
+    fn strike(&mut self, has_rung: bool, freed: &mut Room) -> Result<(), LossCause> {
         let now = Instant::now();
-        expire(&mut self.in_flight, now, Entry::length, &mut self.answers);
+        if let Some(room) = expire(&mut self.in_flight, now, Entry::length, &mut self.answers) {
+            *freed += room;
+        }
         {
             let mut queue = self.shared.lock();
-            if self.writing.expire(now, &mut self.answers) {
+            if let Some(room) = self.writing.expire(now, &mut self.answers) {
                 let before = self.writing.len();
+                *freed += room;
                 *freed += self.writing.cut_abandoned(&mut queue.waiters);
                 self.trip.give_up(before - self.writing.len());
             }
-            if queue.outgoing.expire(now, &mut self.answers) {
+            if let Some(room) = queue.outgoing.expire(now, &mut self.answers) {
+                *freed += room;
                 *freed += queue.cut_abandoned();
             }
         }
@@ -392,6 +398,11 @@ impl<'a> Conversation<'a> {
 
 impl Drop for Conversation<'_> {
     fn drop(&mut self) {
+        // What is given up may be sent once more by its callers, so its first copy must not arrive later. When the last handle
+        // of a client is dropped, nobody is left who would.
+        if self.is_idle() || (self.has_not_ended && !self.shared.lock().is_severed) {
+            self.connection.end_in_order();
+        }
         let mut freed = self.writing.fail_all(&self.cause, &mut self.answers);
         for mut entry in std::mem::take(&mut self.in_flight) {
             freed += entry.room();

@@ -40,6 +40,13 @@ pub(crate) struct Feed {
     renewals: Option<BoxStream<'static, Credentials>>,
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // Nothing of it is ever sent once more: its owner is told that messages may be missing, and subscribes anew.
+        self.connection.end_in_order();
+    }
+}
+
 impl Feed {
     /// Connects and greets within the connect timeout. Dropping the future closes what was opened.
     pub(crate) async fn open(node: NodeAddr, context: Arc<LinkContext>) -> Result<Self, ConnectError> {

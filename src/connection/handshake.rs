@@ -3,8 +3,11 @@
 //! Source: [HELLO](https://redis.io/docs/latest/commands/hello/). Everything goes out in one write; what a server
 //! does not know of the optional parts it refuses without harm.
 
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::command::Command;
 use crate::config::credentials::Credentials;
@@ -166,6 +169,12 @@ fn wants_resp2(error: &ServerError) -> bool {
 }
 
 impl Connection {
+    /// Has the stream end in order when it is dropped; without this it is torn off, and what was not delivered is lost.
+    pub(super) fn end_in_order(&mut self) {
+        // It takes what a full socket leaves no room for to make this wait, and then nobody does.
+        let _best_effort = Pin::new(&mut self.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Writes all commands and reads as many replies.
     async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Value>, ConnectError> {
         let io = |error| ConnectError::Io(std::sync::Arc::new(error));

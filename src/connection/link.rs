@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::command::Command;
-use crate::connection::budget::Budget;
+use crate::connection::budget::{Budget, Room};
 use crate::connection::handshake::Purpose;
 use crate::connection::link_context::LinkContext;
 use crate::connection::link_task;
@@ -83,8 +83,8 @@ impl Link {
         matches!(self.shared.lock().state, QueueState::Closed)
     }
 
-    /// Enqueues one command, whose reply `waker` waits for. Its bytes must have been taken from [`Link::budget`]; a
-    /// refusal gives them back.
+    /// Enqueues one command, whose reply `waker` waits for. `room` must have been taken from [`Link::budget`]; a refusal gives
+    /// it back.
     ///
     /// The reply is waited for until the deadline, which is `limit` from now and is told; if no clock can say it, as long as
     /// the connection lives.
@@ -92,29 +92,32 @@ impl Link {
     pub(crate) fn send(
         &self,
         command: &Command,
+        room: Room,
         limit: Duration,
         waker: &Waker,
     ) -> Result<(Pending, Option<Instant>), Refusal> {
         let length = command.body().wire_length();
-        let (waiter, deadline) = self.enqueue(length, |queue| {
+        let (waiter, deadline) = self.enqueue(room, |queue| {
             let deadline = queue.now().checked_add(limit);
             let waiter = queue.waiters.add(waker.clone());
             if queue.to_sample.one() {
                 queue.to_sample.sample(command.marked_slot(), &self.shared.counters.hot_slots);
             }
             queue.outgoing.push_command(command);
-            queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, deadline));
+            queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, room, deadline));
             (waiter, deadline)
         })?;
         Ok((Pending { waiter: Some(waiter), link: Arc::clone(&self.shared) }, deadline))
     }
 
     /// Enqueues a unit: its pieces are written one after the other, with nothing in between, and answered together.
-    /// Budget as in [`Link::send`]; without a deadline the replies are waited for as long as the connection lives. `length` is the sum of the pieces' lengths.
+    /// `room` as in [`Link::send`]; without a deadline the replies are waited for as long as the connection lives. `length` is
+    /// the sum of the pieces' lengths.
     pub(crate) fn send_unit<'a>(
         &self,
         pieces: impl ExactSizeIterator<Item = Piece<'a>> + Clone,
         length: usize,
+        room: Room,
         deadline: Option<Instant>,
     ) -> Result<PendingUnit, Refusal> {
         let (sender, receiver) = oneshot::channel();
@@ -125,8 +128,8 @@ impl Link {
         let of_one =
             pieces.clone().all(|piece| matches!(piece, Piece::Part(part) if part.answers_a_list_of_one()));
         let many = Many { sender, got: Vec::with_capacity(wanted), of_one, wanted, is_transaction, check };
-        let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, deadline);
-        let ticket = self.enqueue(length, |queue| {
+        let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, room, deadline);
+        let ticket = self.enqueue(room, |queue| {
             queue.to_sample.several(pieces.clone(), &self.shared.counters.hot_slots);
             queue.outgoing.push(pieces, entry);
             queue.ticket()
@@ -135,7 +138,7 @@ impl Link {
     }
 
     #[inline]
-    fn enqueue<T>(&self, length: usize, push: impl FnOnce(&mut Queue) -> T) -> Result<T, Refusal> {
+    fn enqueue<T>(&self, room: Room, push: impl FnOnce(&mut Queue) -> T) -> Result<T, Refusal> {
         let mut queue = self.shared.lock();
         let refusal = match &queue.state {
             QueueState::Open => None,
@@ -144,7 +147,7 @@ impl Link {
         };
         if let Some(cause) = refusal {
             drop(queue);
-            self.shared.budget.give_back(length);
+            self.shared.budget.give_back(room);
             return Err(Refusal(cause));
         }
         queue.count_push();
@@ -161,8 +164,7 @@ impl Link {
     pub(crate) async fn is_alive(&self) -> bool {
         let ping = Command::new("PING");
         let length = ping.body().wire_length();
-        self.budget().take(length).await;
-        match self.send_unit(std::iter::once(Piece::Command(&ping)), length, None) {
+        match self.send_unit(std::iter::once(Piece::Command(&ping)), length, Room::NONE, None) {
             Ok(pending) => pending.await.loss.is_none(),
             Err(Refusal(_)) => false,
         }
@@ -173,8 +175,13 @@ impl Link {
         self.shared.lock().state = QueueState::Closed;
     }
 
-    /// Closes the connection now.
+    /// Closes the connection now. What was sent and not answered is not executed later, if this can be prevented.
     pub(crate) fn sever(&self) {
+        self.shared.lock().is_severed = true;
+        self.end();
+    }
+
+    fn end(&self) {
         self.task.abort();
         self.shared.close(&LossCause::Retired);
     }
@@ -182,7 +189,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.sever();
+        self.end();
     }
 }
 
@@ -280,3 +287,6 @@ impl Drop for PendingUnit {
         }
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::connection::budget::Room;
 use crate::connection::clock::Clock;
 use crate::connection::conversation::Conversation;
 use crate::connection::dials::COUNTS_FOR;
@@ -159,18 +160,19 @@ async fn open_while_queue_expires(
         let mut answers = Answers::default();
         let freed = {
             let mut queue = shared.lock();
-            queue.outgoing.expire(Instant::now(), &mut answers);
-            queue.cut_abandoned()
+            let mut freed = queue.outgoing.expire(Instant::now(), &mut answers).unwrap_or(Room::NONE);
+            freed += queue.cut_abandoned();
+            freed
         };
         shared.budget.give_back(freed);
         shared.deliver(&mut answers);
     }
 }
 
-async fn until_wanted(shared: &LinkShared) {
+pub(super) async fn until_wanted(shared: &LinkShared) {
     poll_fn(|cx| {
         let mut queue = shared.lock();
-        let freed = if std::mem::take(&mut queue.abandoned) { queue.cut_abandoned() } else { 0 };
+        let freed = if std::mem::take(&mut queue.abandoned) { queue.cut_abandoned() } else { Room::NONE };
         let is_wanted = !queue.outgoing.is_empty();
         if is_wanted {
             // It will take some time to connect.

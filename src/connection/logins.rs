@@ -127,7 +127,7 @@ impl Logins {
             self.counters.logins_renewed.add_one();
             return;
         };
-        self.counters.logins_refused.add_one();
+        self.counters.login_refused(node, error.code());
         if let Some(CredentialsSource::Provider(provider)) = &self.source {
             provider.refused(node, error.text());
         }

@@ -10,6 +10,7 @@ pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod link_context;
 mod link_task;
+mod lock;
 pub(crate) mod logins;
 pub(crate) mod loss;
 pub(crate) mod observed;

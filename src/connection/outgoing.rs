@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::command::Command;
 use crate::command::cut::Part;
+use crate::connection::budget::Room;
 use crate::connection::loss::{Loss, LossCause};
 use crate::connection::unit::{ASKING, Check, EXEC, MULTI, Piece, UnitReply};
 use crate::connection::waiters::{Answers, WaiterId, Waiters};
@@ -52,6 +53,8 @@ pub(super) struct Entry {
     reply_to: ReplyTo,
     /// Bytes on the wire.
     length: usize,
+    /// What it has of the budget.
+    room: Room,
     deadline: Option<Instant>,
 }
 
@@ -66,24 +69,23 @@ pub(super) enum Answered {
 }
 
 impl Entry {
-    pub(super) fn new(reply_to: ReplyTo, length: usize, deadline: Option<Instant>) -> Self {
-        Self { reply_to, length, deadline }
+    pub(super) fn new(reply_to: ReplyTo, length: usize, room: Room, deadline: Option<Instant>) -> Self {
+        Self { reply_to, length, room, deadline }
     }
 
     /// The link's own question for a sign of life; [`Outgoing::push_question`] writes it.
     pub(super) fn question(check: Check, deadline: Option<Instant>) -> Self {
-        Self { reply_to: ReplyTo::Link(check), length: Check::WIRE_LENGTH, deadline }
+        Self { reply_to: ReplyTo::Link(check), length: Check::WIRE_LENGTH, room: Room::NONE, deadline }
     }
 
     pub(super) fn length(&self) -> usize {
         self.length
     }
 
-    /// What it takes of the budget. The link's own question takes nothing: a budget that callers have used up is no
-    /// reason not to ask, and one that drains does not wait for the answer.
+    /// What it has of the budget, to be given back with it.
     #[inline]
-    pub(super) fn room(&self) -> usize {
-        if self.is_question() { 0 } else { self.length }
+    pub(super) fn room(&self) -> Room {
+        self.room
     }
 
     /// Whether no caller has sent it.
@@ -372,15 +374,15 @@ impl Outgoing {
         }
     }
 
-    /// Cuts out the commands that nobody waits for any more and of which no byte was written. Returns the bytes
-    /// that were freed.
-    pub(super) fn cut_abandoned(&mut self, waiters: &mut Waiters) -> usize {
+    /// Cuts out the commands that nobody waits for any more and of which no byte was written. Returns the room that was
+    /// freed.
+    pub(super) fn cut_abandoned(&mut self, waiters: &mut Waiters) -> Room {
         let first_unwritten = usize::from(self.entry_cursor > 0);
         if !self.entries.iter().skip(first_unwritten).any(|entry| entry.is_abandoned(waiters)) {
-            return 0;
+            return Room::NONE;
         }
         let old = std::mem::take(self);
-        let mut freed = 0;
+        let mut freed = Room::NONE;
         let mut segments = old.segments.into_iter().peekable();
         let mut at = old.cursor;
         let mut skip = old.segment_cursor;
@@ -420,9 +422,9 @@ impl Outgoing {
         freed
     }
 
-    /// Fails what is overdue; true if there was something. What has begun to leave has to be finished, or the server
-    /// could not read what follows: it counts as sent.
-    pub(super) fn expire(&mut self, now: Instant, answers: &mut Answers) -> bool {
+    /// Fails what is overdue; as [`expire`]. What has begun to leave has to be finished, or the server could not read what
+    /// follows: it counts as sent.
+    pub(super) fn expire(&mut self, now: Instant, answers: &mut Answers) -> Option<Room> {
         let mut has_begun = self.entry_cursor > 0;
         let written = |entry: &Entry| if std::mem::take(&mut has_begun) { entry.length } else { 0 };
         expire(&mut self.entries, now, written, answers)
@@ -437,10 +439,10 @@ impl Outgoing {
         self.entries.front_mut().filter(|_| self.entry_cursor > 0)
     }
 
-    /// Fails everything; returns the bytes that were freed.
-    pub(super) fn fail_all(&mut self, cause: &LossCause, answers: &mut Answers) -> usize {
+    /// Fails everything; returns the room that was freed.
+    pub(super) fn fail_all(&mut self, cause: &LossCause, answers: &mut Answers) -> Room {
         let mut head_written = self.entry_cursor;
-        let mut freed = 0;
+        let mut freed = Room::NONE;
         for mut entry in std::mem::take(&mut self.entries) {
             freed += entry.room();
             entry.fail(cause.clone(), std::mem::take(&mut head_written), answers);
@@ -450,22 +452,24 @@ impl Outgoing {
     }
 }
 
-/// Fails the entries whose time is over; `written` says how much of each has left. True if there was one.
+/// Fails the entries whose time is over; `written` says how much of each has left. `None`: there was none. Else what goes back
+/// to the client's bound with that: what is behind has no caller, so a client that closes does not wait for it, and a node
+/// that hangs takes the room of others no longer than its callers wait. Its own room it keeps taking until it answers.
 pub(super) fn expire(
     entries: &mut VecDeque<Entry>,
     now: Instant,
     mut written: impl FnMut(&Entry) -> usize,
     answers: &mut Answers,
-) -> bool {
-    let mut any = false;
+) -> Option<Room> {
+    let mut freed = None;
     for entry in entries {
         let written = written(entry);
         if entry.deadline.is_some_and(|deadline| deadline <= now) {
             entry.fail(LossCause::Expired, written, answers);
-            any = true;
+            *freed.get_or_insert(Room::NONE) += entry.room.split_client();
         }
     }
-    any
+    freed
 }
 
 pub(super) fn first_deadline(entries: &VecDeque<Entry>) -> Option<Instant> {
@@ -485,9 +489,14 @@ mod tests {
 
     use super::{Entry, Outgoing, ReplyTo};
     use crate::command::Command;
+    use crate::connection::budget::{Bound, Budget, Room};
     use crate::connection::unit::Piece;
     use crate::connection::waiters::{Answers, WaiterId, Waiters};
     use crate::protocol::body::SEGMENT;
+
+    fn budget() -> Budget {
+        Budget::new(Bound::new(1 << 30, usize::MAX), Bound::new(1 << 30, usize::MAX))
+    }
 
     fn wire(command: &Command) -> Vec<u8> {
         let mut out = format!("*{}\r\n", command.body().args()).into_bytes();
@@ -507,7 +516,8 @@ mod tests {
     ) -> WaiterId {
         let waiter = waiters.add(Waker::noop().clone());
         let length = command.body().wire_length();
-        outgoing.push([Piece::Command(command)], Entry::new(ReplyTo::One(waiter), length, deadline));
+        let room = budget().room_for(length, 1);
+        outgoing.push([Piece::Command(command)], Entry::new(ReplyTo::One(waiter), length, room, deadline));
         waiter
     }
 
@@ -554,7 +564,7 @@ mod tests {
                             cut[place] = place >= begun;
                         }
                     }
-                    outgoing.cut_abandoned(&mut waiters);
+                    let _freed = outgoing.cut_abandoned(&mut waiters);
                 }
                 if outgoing.is_empty() {
                     break;
@@ -582,10 +592,11 @@ mod tests {
         // The first has begun to leave, so it stays to be finished.
         outgoing.advance(1, |_| ());
         let mut answers = Answers::default();
-        assert!(outgoing.expire(now, &mut answers));
-        assert_eq!(outgoing.cut_abandoned(&mut waiters), 0);
+        let client = budget().room_for(command.body().wire_length(), 1).split_client();
+        assert_eq!(outgoing.expire(now, &mut answers), Some(client));
+        assert_eq!(outgoing.cut_abandoned(&mut waiters), Room::NONE);
         assert_eq!(outgoing.first_deadline(), Some(later));
-        assert!(!outgoing.expire(now, &mut answers));
+        assert_eq!(outgoing.expire(now, &mut answers), None);
     }
 
     #[test]
@@ -613,8 +624,9 @@ mod tests {
         push(&mut outgoing, &mut waiters, &Command::new("SET").key("a").arg("1"), None);
         let gone = push(&mut outgoing, &mut waiters, &Command::new("SET").key("b").arg(value.clone()), None);
         waiters.abandon(gone);
-        assert!(outgoing.cut_abandoned(&mut waiters) > 1 << 20);
+        let room = budget().room_for(Command::new("SET").key("b").arg(value.clone()).body().wire_length(), 1);
+        assert_eq!(outgoing.cut_abandoned(&mut waiters), room);
         assert!(value.is_unique());
-        assert_eq!(outgoing.cut_abandoned(&mut waiters), 0);
+        assert_eq!(outgoing.cut_abandoned(&mut waiters), Room::NONE);
     }
 }

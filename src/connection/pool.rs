@@ -74,6 +74,8 @@ impl Drop for ExclusiveLink {
         if spare.link.is_idle() {
             spare.since = Instant::now();
         } else {
+            // A `BLPOP` that is on its way must not take an element for somebody who is gone.
+            spare.link.sever();
             drop(Object::take(spare));
         }
     }
@@ -83,7 +85,7 @@ impl NodePool {
     /// Must be called within a tokio runtime.
     pub(crate) fn new(node: &NodeAddr, context: &Arc<LinkContext>, client_bound: Bound) -> Self {
         let config = &context.config;
-        let budget = Budget::new(config.node_budget, client_bound);
+        let budget = Budget::new(Bound::new(config.node_budget, config.node_requests), client_bound);
         let links = (0..config.links_per_node.max(1))
             .map(|_| Link::lazy(node.clone(), budget.clone(), Arc::clone(context), Purpose::Commands))
             .collect();
@@ -320,10 +322,10 @@ mod tests {
             logins: Arc::new(Logins::new(None, Arc::default())),
         });
         for end in [NodePool::retire, NodePool::sever] {
-            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1));
+            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1, 1));
             assert!(matches!(pool.exclusive().await, Err(LossCause::Connect(_))));
             assert!(pool.is_idle());
-            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1));
+            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1, 1));
             end(&pool);
             assert!(matches!(pool.exclusive().await, Err(LossCause::Retired)));
             assert!(pool.is_idle());

@@ -1,13 +1,14 @@
 //! [`Queue`]: where callers and the task of a link meet. One short critical section for each command.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::budget::Budget;
+use crate::connection::budget::{Budget, Room};
+use crate::connection::lock::{Mutex, MutexGuard};
 use crate::connection::loss::{ConnectError, LossCause};
 use crate::connection::observed::Countdown;
 use crate::connection::outgoing::Outgoing;
@@ -48,6 +49,8 @@ pub(super) struct Queue {
     pub(super) outgoing: Outgoing,
     pub(super) waiters: Waiters,
     pub(super) state: QueueState,
+    /// The connection was closed over the heads of its callers, who may send elsewhere what it was sent.
+    pub(super) is_severed: bool,
     /// The task, if it sleeps.
     pub(super) sleeper: Option<Waker>,
     /// When the task was woken for the commands that are queued now and have its next turn.
@@ -123,8 +126,8 @@ impl Queue {
         self.woken.take()
     }
 
-    /// Cuts out what nobody waits for any more; returns the bytes that were freed.
-    pub(super) fn cut_abandoned(&mut self) -> usize {
+    /// Cuts out what nobody waits for any more; returns the room that was freed.
+    pub(super) fn cut_abandoned(&mut self) -> Room {
         self.outgoing.cut_abandoned(&mut self.waiters)
     }
 

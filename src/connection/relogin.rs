@@ -8,6 +8,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::connection::budget::Room;
 use crate::connection::handshake::auth;
 use crate::connection::link_context::LinkContext;
 use crate::connection::logins::Renewals;
@@ -46,7 +47,6 @@ async fn renew(
     loop {
         let command = auth(&renewals.next().await);
         let length = command.body().wire_length();
-        shared.budget.take(length).await;
         let (sender, receiver) = oneshot::channel();
         let many =
             Many { sender, got: Vec::new(), of_one: false, wanted: 1, is_transaction: false, check: None };
@@ -55,17 +55,13 @@ async fn renew(
             let mut queue = shared.lock();
             match queue.state {
                 QueueState::Open => {
-                    let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, deadline);
+                    let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, Room::NONE, deadline);
                     queue.count_push();
                     queue.outgoing.push([Piece::Command(&command)], entry);
                     queue.wake();
                 }
                 // It takes nothing new and ends when it has answered.
-                QueueState::Down(_) | QueueState::Closed => {
-                    drop(queue);
-                    shared.budget.give_back(length);
-                    continue;
-                }
+                QueueState::Down(_) | QueueState::Closed => continue,
             }
         }
         let mut awaited = Awaited { receiver, shared };

@@ -5,7 +5,7 @@ use std::io;
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
 
-use crate::connection::socket::watch_over;
+use crate::connection::socket::Socket;
 use crate::node::NodeAddr;
 use crate::transport::{Connector, Transport};
 
@@ -18,8 +18,7 @@ impl Connector for TcpConnector {
         Box::pin(async move {
             let stream = TcpStream::connect((node.host(), node.port())).await?;
             stream.set_nodelay(true)?;
-            watch_over(&stream);
-            Ok(Box::new(stream) as Box<dyn Transport>)
+            Ok(Box::new(Socket::new(stream)) as Box<dyn Transport>)
         })
     }
 }

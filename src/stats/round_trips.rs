@@ -140,6 +140,18 @@ impl RoundTrips {
         used.map(|(bucket, count)| (Duration::from_nanos(bounds_of(bucket).1), *count))
     }
 
+    /// Those that came behind an earlier snapshot of the same node: what a display of the last second wants. Its
+    /// [`max`](Self::max) is exact if the longest of all is among them, else within a sixteenth above.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = earlier.counts.iter().copied().chain(std::iter::repeat(0));
+        let counts: Vec<u64> =
+            self.counts.iter().zip(before).map(|(now, before)| now.saturating_sub(before)).collect();
+        let highest = counts.iter().rposition(|count| *count > 0).map_or(0, |bucket| bounds_of(bucket).1);
+        let longest = if self.longest > earlier.longest { self.longest } else { highest.min(self.longest) };
+        Self { counts, sum: self.sum.saturating_sub(earlier.sum), longest }
+    }
+
     /// Adds those of another node.
     pub fn merge(&mut self, other: &Self) {
         if self.counts.len() < other.counts.len() {
@@ -207,6 +219,13 @@ mod tests {
         trips.merge(&other);
         assert_eq!((trips.count(), trips.mean()), (2000, other.mean()));
         assert_eq!(trips.buckets().map(|(_, count)| count).sum::<u64>(), 2000);
+        counters.add(Duration::from_micros(300));
+        let last = counters.snapshot().since(&other);
+        assert_eq!((last.count(), last.mean()), (1, Some(Duration::from_micros(300))));
+        let (longest, middle) = (last.max().unwrap(), last.percentile(50.0).unwrap());
+        assert!((Duration::from_micros(300)..Duration::from_micros(320)).contains(&longest), "{longest:?}");
+        assert!(middle <= longest, "{middle:?}");
+        assert_eq!(other.since(&other).percentile(50.0), None);
         let long = RoundTripCounters::default();
         long.add(Duration::from_secs(500));
         assert_eq!(long.snapshot().percentile(50.0), Some(Duration::from_secs(500)));

@@ -84,8 +84,8 @@ pub struct NodeStats {
     /// Requests on shared connections that are queued or written and whose replies are not all there yet: now. 0 of a node
     /// that is not in the slot map.
     pub in_flight: usize,
-    /// Their bytes, those on exclusive connections included: now. [`byte_budget`](crate::ClientBuilder::byte_budget) bounds
-    /// them.
+    /// What they take of the [`byte_budget`](crate::ClientBuilder::byte_budget), those on exclusive connections included: now.
+    /// Their bytes, but of each at least what [`request_budget`](crate::ClientBuilder::request_budget) says.
     pub queued_bytes: usize,
     /// Exclusive connections that are in use: by blocking commands, sessions, durable writes. Now.
     pub exclusive_in_use: usize,

@@ -147,6 +147,19 @@ pub(super) fn connect_failed(node: &NodeAddr, failure: ConnectFailure<'_>) {
     }
 }
 
+/// A live connection goes on as the user that it was; `code` is the server's word.
+pub(super) fn login_refused(node: &NodeAddr, code: &str) {
+    error!(
+        target: TARGET,
+        {
+            "server.address" = node.host(),
+            "server.port" = node.port(),
+            "error.type" = shown_code(code),
+        },
+        "new credentials refused"
+    );
+}
+
 pub(super) fn disconnected(node: &NodeAddr, class: &'static str) {
     warn!(
         target: TARGET,

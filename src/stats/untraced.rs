@@ -54,6 +54,8 @@ pub(super) fn reconnected(_: &NodeAddr) {}
 
 pub(super) fn connect_failed(_: &NodeAddr, _: ConnectFailure<'_>) {}
 
+pub(super) fn login_refused(_: &NodeAddr, _: &str) {}
+
 pub(super) fn disconnected(_: &NodeAddr, _: &'static str) {}
 
 pub(super) fn redirected(_: &Redirect) {}

@@ -80,7 +80,8 @@ impl Peer {
             counters,
             dials: Dials::default(),
         };
-        let budget = Budget::new(ROOM, Bound::new(ROOM));
+        let bound = || Bound::new(ROOM, usize::MAX);
+        let budget = Budget::new(bound(), bound());
         let link = Link::exclusive(node.clone(), budget, Arc::new(context)).await.map_err(|error| {
             Error::new(ErrorKind::Connect, Outcome::NotSent, error.to_string()).with_node(node.clone())
         })?;
@@ -108,10 +109,11 @@ impl Peer {
                 .with_command(command.shared_name())
                 .with_node(self.node().clone())
         };
-        self.link.budget().take(command.body().wire_length()).await;
+        let room = self.link.budget().room_for(command.body().wire_length(), 1);
+        self.link.budget().take(room).await;
         let (pending, _no_deadline) = self
             .link
-            .send(command, Duration::MAX, Waker::noop())
+            .send(command, room, Duration::MAX, Waker::noop())
             .map_err(|Refusal(cause)| lost(Outcome::NotSent, cause))?;
         match timeout(time_of(command), pending).await {
             Ok(Ok(value)) => Ok(value),

@@ -20,6 +20,7 @@ use crate::node::NodeAddr;
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
+use crate::topology::node_columns::NodeColumns;
 use crate::topology::slot_map::{Health, Node, NodeIndex, Role, SlotMap};
 
 /// The replies of one node.
@@ -311,13 +312,8 @@ fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// The highest configuration epoch of a primary in `CLUSTER NODES`; `None` if that does not say any.
 fn config_epoch(nodes: &Value) -> Option<u64> {
-    let of_line = |line: &str| {
-        // `<id> <address> <flags> <primary> <ping> <pong> <epoch> ..`
-        let mut words = line.split_ascii_whitespace().skip(2);
-        let is_primary = words.next()?.split(',').any(|flag| flag == "master");
-        words.nth(3)?.parse().ok().filter(|_| is_primary)
-    };
-    nodes.as_str()?.lines().filter_map(of_line).max()
+    let primaries = NodeColumns::all(nodes.as_str()?).filter(|line| line.has_flag("master"));
+    primaries.map(|line| line.epoch).max()
 }
 
 fn field_of<'a>(info: &'a Value, name: &str) -> Option<&'a str> {

@@ -3,6 +3,7 @@
 pub(crate) mod changes;
 pub(crate) mod diff;
 pub(crate) mod discovery;
+pub(crate) mod node_columns;
 pub(crate) mod node_state;
 pub(crate) mod patch;
 pub(crate) mod slot_map;

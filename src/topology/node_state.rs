@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::protocol::value::Value;
 use crate::slot::Slot;
-use crate::topology::slot_set::{SlotSet, read_range};
+use crate::topology::node_columns::NodeColumns;
+use crate::topology::slot_set::SlotSet;
 
 /// The id of a node, which it keeps for life; empty for a server that is not in cluster mode.
 pub(crate) type NodeId = Arc<str>;
@@ -60,37 +61,14 @@ pub(crate) fn read_state(replies: &StateReplies<'_>) -> Option<NodeState> {
     state.is_up = replies.cluster.is_none_or(|info| {
         info.as_str().and_then(|info| field(info, "cluster_state")).is_none_or(|it| it == "ok")
     });
-    let line = nodes.as_str()?.lines().find(|line| flags(line).any(|flag| flag == "myself"))?;
-    // `<id> <address> <flags> <primary> <ping> <pong> <epoch> <link>`, then the slots.
-    let mut words = line.split_ascii_whitespace();
-    state.id = words.next()?.into();
-    state.is_primary &= flags(line).any(|flag| flag == "master");
-    state.owned = SlotSet::default();
-    for word in words.skip(7) {
-        match word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
-            Some(open) => state.open(open)?,
-            None => state.owned.extend(read_range(word)?),
-        }
-    }
+    let line = NodeColumns::all(nodes.as_str()?).find(|line| line.has_flag("myself"))?;
+    let slots = line.slots()?;
+    state.id = line.id.into();
+    state.is_primary &= line.has_flag("master");
+    state.owned = slots.owned;
+    state.migrating = slots.migrating;
+    state.importing = slots.importing;
     Some(state)
-}
-
-impl NodeState {
-    /// `<slot>->-<to>` or `<slot>-<-<from>`.
-    fn open(&mut self, text: &str) -> Option<()> {
-        let slot = |text: &str| text.parse().ok().and_then(Slot::new);
-        if let Some((number, to)) = text.split_once("->-") {
-            self.migrating.insert(slot(number)?, to.into());
-        } else {
-            let (number, from) = text.split_once("-<-")?;
-            self.importing.insert(slot(number)?, from.into());
-        }
-        Some(())
-    }
-}
-
-fn flags(line: &str) -> impl Iterator<Item = &str> {
-    line.split_ascii_whitespace().nth(2).unwrap_or_default().split(',')
 }
 
 /// The value of a line `<name>:<value>`.

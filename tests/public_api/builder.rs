@@ -28,6 +28,7 @@ async fn every_setting_can_be_made() {
         .links_per_node(2)
         .exclusive_per_node(8)
         .byte_budget(1 << 20, 4 << 20)
+        .request_budget(1 << 10, 4 << 10)
         .overload(OverloadPolicy::Fail)
         .read_from(ReadFrom::PreferReplica)
         .check_missing_at_primary(false)
@@ -52,6 +53,23 @@ async fn a_url_says_the_same() {
     assert_eq!(name.as_deref(), Some("a-name"));
     let client = Client::builder().seeds([cluster.nodes().remove(0).to_string()]).password("secret");
     client.connector(cluster.connector()).connect().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn urls_of_other_clients_connect() {
+    let (cluster, _client) = started().await;
+    let (first, second) = (cluster.nodes().remove(0), cluster.nodes().remove(1));
+    for url in [
+        format!("redis://{first}/"),
+        format!("valkey://{first}/0?protocol=resp3"),
+        format!("redis-cluster://{first}?node={second}"),
+        format!("redis-cluster://nobody:1?node={second}"),
+        format!("redis+cluster://{first},{second}"),
+    ] {
+        let client = Client::builder().url(&url).connector(cluster.connector()).connect().await.unwrap();
+        client.mset([("a", "1"), ("b", "2"), ("c", "3")]).await.unwrap();
+        assert_eq!(client.mget::<Vec<i64>>(["a", "b", "c"]).await.unwrap(), [1, 2, 3], "{url}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,6 +31,7 @@ async fn the_settings_of_the_guides_are_taken() {
         .refresh_interval(Duration::from_secs(30))
         .read_from(ReadFrom::PreferReplica)
         .byte_budget(64 << 20, 256 << 20)
+        .request_budget(1000, 3000)
         .overload(OverloadPolicy::Fail)
         .links_per_node(2);
     // Nobody listens at the seeds of the guides: a third one is a node.

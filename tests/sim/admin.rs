@@ -9,10 +9,10 @@ use keyslot::{Client, NodeAddr, Slot, Value};
 
 use crate::support::{MS, SECOND, builder, keys_of, received_by_all, soon};
 
-const PROFILES: [Profile; 5] =
+pub(crate) const PROFILES: [Profile; 5] =
     [Profile::Redis62, Profile::Redis70, Profile::Redis82, Profile::Valkey81, Profile::Valkey91];
 
-async fn admin(cluster: &SimCluster) -> Admin {
+pub(crate) async fn admin(cluster: &SimCluster) -> Admin {
     builder(cluster).admin().await.unwrap()
 }
 
@@ -26,7 +26,7 @@ async fn strangers(of: SimClusterBuilder, count: usize) -> SimCluster {
     cluster
 }
 
-async fn checked(cluster: &SimCluster) -> Report {
+pub(crate) async fn checked(cluster: &SimCluster) -> Report {
     soon(admin(cluster).await.check()).await.unwrap()
 }
 
@@ -57,7 +57,7 @@ fn contents(cluster: &SimCluster, keys: &[String]) -> BTreeMap<String, Vec<(Node
 
 /// Each key is at the owner of its slot with its value, and nowhere else.
 #[track_caller]
-fn assert_all_there(cluster: &SimCluster, keys: &[String]) {
+pub(crate) fn assert_all_there(cluster: &SimCluster, keys: &[String]) {
     for (key, found) in contents(cluster, keys) {
         let owner = cluster.primary_of(Slot::of_key(key.as_bytes())).unwrap();
         let value = Value::Bulk(key.clone().into());
@@ -66,20 +66,20 @@ fn assert_all_there(cluster: &SimCluster, keys: &[String]) {
 }
 
 /// So many keys in each of the first slots.
-fn names(slots: u16, each: usize) -> Vec<String> {
+pub(crate) fn names(slots: u16, each: usize) -> Vec<String> {
     let keys = (0..).map(|number| format!("k{number}"));
     keys.filter(|key| Slot::of_key(key.as_bytes()).get() < slots).take(usize::from(slots) * each).collect()
 }
 
 /// Puts keys at the first primary, each with its name as its value.
-fn put(cluster: &SimCluster, keys: &[String]) {
+pub(crate) fn put(cluster: &SimCluster, keys: &[String]) {
     let owner = cluster.primary_of(Slot::new(0).unwrap()).unwrap();
     for key in keys {
         assert_eq!(cluster.ask(&owner, ["SET", key, key]).unwrap(), Value::Simple("OK".into()));
     }
 }
 
-fn load(cluster: &SimCluster, slots: u16, each: usize) -> Vec<String> {
+pub(crate) fn load(cluster: &SimCluster, slots: u16, each: usize) -> Vec<String> {
     let keys = names(slots, each);
     put(cluster, &keys);
     keys
@@ -173,7 +173,7 @@ async fn reshard(cluster: &SimCluster) -> keyslot::Result<()> {
 }
 
 /// What a process does that ends before its command number `after`, or, with its reply lost, behind it.
-fn death(after: usize, executed: bool) -> Vec<Fault> {
+pub(crate) fn death(after: usize, executed: bool) -> Vec<Fault> {
     let dead = Fault::new(FaultKind::CloseBefore);
     match executed {
         true => vec![Fault::new(FaultKind::CloseAfter).skip(after).times(1), dead.skip(after)],
@@ -341,6 +341,108 @@ async fn keys_that_a_failover_in_a_move_has_hidden_are_found_and_brought_home() 
     let plan = soon(admin(&cluster).await.fix(Fix::new())).await.unwrap();
     soon(plan.run(|_| {})).await.unwrap();
     assert_well(&checked(&cluster).await);
+    assert_all_there(&cluster, &keys);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_hangs_holds_up_its_source_once_and_gets_the_keys_when_it_goes_on() {
+    for profile in [Profile::Redis70, Profile::Valkey81] {
+        let cluster = SimCluster::builder()
+            .profile(profile)
+            .fails_over(false)
+            .node_timeout(3600 * SECOND)
+            .start_in_memory()
+            .unwrap();
+        let keys = load(&cluster, 2, 10);
+        let nodes = cluster.nodes();
+        let admin = admin(&cluster).await.with(AdminOptions::new().batch(2, 1 << 20).slots_at_a_time(2));
+        let plan = soon(admin.move_slots(&"0-1".parse().unwrap(), &nodes[1])).await.unwrap();
+        let (hangs, mut hung) = (tokio::sync::Notify::new(), false);
+        let run = plan.run(|progress| {
+            if progress.keys_done >= 4 && !std::mem::replace(&mut hung, true) {
+                cluster.stop(&nodes[1]).unwrap();
+                hangs.notify_one();
+            }
+        });
+        let go_on = async {
+            hangs.notified().await;
+            tokio::time::sleep(SECOND).await;
+            let before = cluster.received(&nodes[0], "MIGRATE");
+            tokio::time::sleep(30 * SECOND).await;
+            let tries = cluster.received(&nodes[0], "MIGRATE") - before;
+            cluster.cont(&nodes[1]).unwrap();
+            assert!(tries <= 2, "its source was told {tries} times to wait for it");
+        };
+        let (end, ()) = soon(async { tokio::join!(run, go_on) }).await;
+        let end = end.unwrap();
+        assert_eq!((end.slots_done, end.keys_done), (2, 20), "{profile:?} {end:?}");
+        tokio::time::sleep(SECOND).await;
+        assert_well(&checked(&cluster).await);
+        assert_all_there(&cluster, &keys);
+        assert_eq!(cluster.primary_of(Slot::new(1).unwrap()), Some(nodes[1].clone()));
+    }
+}
+
+/// What real servers settle by themselves within a second, so that only here can it be seen who does it otherwise.
+#[tokio::test(start_paused = true)]
+async fn two_owners_and_epochs_that_collide_are_settled() {
+    for profile in [Profile::Redis62, Profile::Valkey91] {
+        let cluster = strangers(SimCluster::builder().profile(profile), 3).await;
+        let nodes = cluster.nodes();
+        let told = |node: &NodeAddr, line: &str| {
+            let reply = cluster.ask(node, line.split(' ')).unwrap();
+            assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+        };
+        // The first two have the same epoch, and both take slot 5000 and its keys for theirs.
+        for (place, slots) in ["0 5000", "5000 10000", "10001 16383"].into_iter().enumerate() {
+            told(&nodes[place], &format!("CLUSTER SET-CONFIG-EPOCH {}", [7, 7, 3][place]));
+            let (first, last) = slots.split_once(' ').unwrap();
+            let slots: Vec<String> = (first.parse::<u16>().unwrap()..=last.parse().unwrap())
+                .map(|slot| slot.to_string())
+                .collect();
+            told(&nodes[place], &format!("CLUSTER ADDSLOTS {}", slots.join(" ")));
+        }
+        for node in &nodes[1..] {
+            told(&nodes[0], &format!("CLUSTER MEET {} {}", node.host(), node.port()));
+        }
+        tokio::time::sleep(5 * SECOND).await;
+        let keys: Vec<String> = (0..)
+            .map(|number| format!("k{number}"))
+            .filter(|key| Slot::of_key(key.as_bytes()).get() == 5000)
+            .take(6)
+            .collect();
+        // Three are at the one, four at the other; one of them at both.
+        for (place, some) in [(0, &keys[..3]), (1, &keys[2..])] {
+            some.iter().for_each(|key| told(&nodes[place], &format!("SET {key} {key}")));
+        }
+        let report = checked(&cluster).await;
+        let finds = |wanted: fn(&Problem) -> bool| report.problems.iter().any(wanted);
+        assert!(finds(|problem| matches!(problem, Problem::Contested { slots, .. } if slots.len() == 1)));
+        assert!(finds(|problem| matches!(problem, Problem::EpochCollision { epoch: 7, .. })), "{report}");
+        let plan = soon(admin(&cluster).await.fix(Fix::new())).await.unwrap();
+        soon(plan.run(|_| {})).await.unwrap_or_else(|error| panic!("{profile:?} {error}\n{plan}"));
+        assert_well(&checked(&cluster).await);
+        assert_all_there(&cluster, &keys);
+        let owner = cluster.primary_of(Slot::new(5000).unwrap()).unwrap();
+        assert_eq!(owner, nodes[1], "who has more of the keys keeps the slot");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_asked_for_can_run_in_a_task_of_its_own() {
+    let cluster = SimCluster::builder().replicas(1).start_in_memory().unwrap();
+    let keys = load(&cluster, 3, 3);
+    let admin = admin(&cluster).await;
+    let nodes = cluster.nodes();
+    let replica = cluster.replicas_of(&nodes[0]).remove(0);
+    let task = tokio::spawn(async move {
+        let slots: Slots = "0-2".parse().unwrap();
+        admin.move_slots(&slots, &nodes[1]).await?.run(|_| {}).await?;
+        admin.failover(&replica, Failover::Graceful).await?.run(|_| {}).await?;
+        admin.fix(Fix::new()).await?.run(|_| {}).await?;
+        admin.check().await
+    });
+    assert_well(&soon(task).await.unwrap().unwrap());
     assert_all_there(&cluster, &keys);
 }
 

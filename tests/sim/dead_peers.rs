@@ -46,6 +46,23 @@ async fn an_idle_client_learns_of_a_stopped_primary_by_its_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_client_whose_connection_is_lost_learns_who_took_over_and_then_rests() {
+    let (cluster, client, primary, replica) = idle().await;
+    cluster.kill(&primary).unwrap();
+    let begin = Instant::now();
+    while known(&client, "k") != replica {
+        // The death is seen at once, and the successor is there a second or two later.
+        assert!(begin.elapsed() < 10 * SECOND, "it still knows {}", known(&client, "k"));
+        sleep(10 * MS).await;
+    }
+    sleep(60 * SECOND).await;
+    let before = client.stats().refreshes;
+    sleep(600 * SECOND).await;
+    let looks = client.stats().refreshes - before;
+    assert!((1..=6).contains(&looks), "{looks} in ten minutes: it doubles from two seconds");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_signs_of_life_the_same_is_not_noticed() {
     let cluster = replicated().start_in_memory().unwrap();
     let client = builder(&cluster).refresh_interval(LONG).keep_alive(Duration::ZERO).connect().await.unwrap();

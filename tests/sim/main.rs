@@ -8,9 +8,13 @@
 )]
 
 mod admin;
+mod admin_groups;
+mod admin_import;
+mod admin_roll;
 mod backpressure;
 mod blocking;
 mod cancellation;
+mod closing;
 mod cluster_behaviour;
 mod dead_peers;
 mod deadlines;

@@ -51,7 +51,7 @@ pub(super) fn check(
                 format!("NOPERM this user has no permissions to run the '{shown}' command or its subcommand")
             }
             Profile::Redis70 => format!("NOPERM this user has no permissions to run the '{shown}' command"),
-            Profile::Redis82 | Profile::Valkey81 | Profile::Valkey91 => {
+            Profile::Redis82 | Profile::Redis84 | Profile::Valkey81 | Profile::Valkey91 => {
                 format!("NOPERM User {name} has no permissions to run the '{shown}' command")
             }
         }));

@@ -36,6 +36,8 @@ pub(super) enum Event {
     Promote { replica: NodeIndex, primary: NodeIndex, is_forced: bool },
     /// Writes need not wait for a failover any more.
     EndPause { node: NodeIndex, pause: u64 },
+    /// Slots that a primary fetches change hands.
+    Import { node: NodeIndex, id: String },
     /// A write reaches a replica where somebody waits for it.
     Follow { replica: NodeIndex },
     /// A replica has its primary's data.

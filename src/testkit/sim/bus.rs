@@ -11,6 +11,7 @@ use crate::testkit::sim::dispatch;
 use crate::testkit::sim::error::SimError;
 use crate::testkit::sim::failover;
 use crate::testkit::sim::gossip;
+use crate::testkit::sim::imports;
 use crate::testkit::sim::presence;
 use crate::testkit::sim::script::Step;
 use crate::testkit::sim::steps;
@@ -52,6 +53,7 @@ fn happen(world: &mut World, event: Event) {
             failover::conclude(world, replica, primary, is_forced);
         }
         Event::EndPause { node, pause } => failover::resume(world, node, pause),
+        Event::Import { node, id } => imports::arrive(world, node, &id),
         Event::Follow { replica } => world.refresh(replica),
         Event::Copy { replica, copy } => copying::finish(world, replica, copy),
     }

@@ -76,7 +76,7 @@ pub(super) fn line(session: &Session, world: &World) -> String {
     if profile.since_7_2() {
         add("lib-name", &String::from_utf8_lossy(&session.library.0));
         add("lib-ver", &String::from_utf8_lossy(&session.library.1));
-        if profile == Profile::Redis82 {
+        if matches!(profile, Profile::Redis82 | Profile::Redis84) {
             add("io-thread", &0);
         }
         add("tot-net-in", &0);

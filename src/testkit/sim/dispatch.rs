@@ -80,7 +80,7 @@ fn tells_before_answer(profile: Profile, args: &[Bytes]) -> bool {
     let is = |word: &[u8]| args.first().is_some_and(|name| name.eq_ignore_ascii_case(word));
     match profile {
         Profile::Redis62 => true,
-        Profile::Redis82 => is(b"flushall") || is(b"flushdb"),
+        Profile::Redis82 | Profile::Redis84 => is(b"flushall") || is(b"flushdb"),
         Profile::Redis70 | Profile::Valkey81 | Profile::Valkey91 => false,
     }
 }

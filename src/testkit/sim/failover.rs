@@ -49,7 +49,7 @@ pub(super) fn call_election(world: &mut World, primary: NodeIndex, absence: u64)
     let delay = match world.node(primary).profile {
         Profile::Redis62 => wait(600, 700),
         Profile::Redis70 => wait(650, 1100),
-        Profile::Redis82 | Profile::Valkey81 => wait(750, 1050),
+        Profile::Redis82 | Profile::Redis84 | Profile::Valkey81 => wait(750, 1050),
         Profile::Valkey91 => wait(40, 55),
     };
     world.later(delay, Event::Elect { primary, absence });

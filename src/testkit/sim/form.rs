@@ -72,6 +72,7 @@ pub(super) fn node(
         view,
         migrating: BTreeMap::new(),
         importing: BTreeMap::new(),
+        imports: Vec::new(),
         keys: Keyspace::default(),
         offset: 1,
         pending: VecDeque::new(),

@@ -155,7 +155,7 @@ fn listener<'a>(
     let listens = world.node(index);
     let imports = match listens.profile {
         Profile::Redis62 | Profile::Redis70 => Imports::Orphaned,
-        Profile::Redis82 => Imports::Kept,
+        Profile::Redis82 | Profile::Redis84 => Imports::Kept,
         Profile::Valkey81 | Profile::Valkey91 => Imports::Followed,
     };
     Listener { node, importing: node.map_or(&NONE, |_| &listens.importing), banned, imports }

@@ -106,7 +106,7 @@
 //! # What is not simulated
 //!
 //! Scripts and functions, stream groups, geo and HyperLogLog commands, `BITFIELD`, `LCS`, expiry of hash fields, modules,
-//! several databases, atomic slot migration (`CLUSTER MIGRATESLOTS`), TLS, persistence, eviction; such a command is answered
+//! several databases, atomic slot migration of Valkey (`CLUSTER MIGRATESLOTS`), TLS, persistence, eviction; such a command is answered
 //! as an unknown one. `LOADING` and `MASTERDOWN` come only as a [`FaultKind::Error`]. Hashes and sets list their members in
 //! order, which real servers do not promise. Figures in `INFO` and `CLIENT LIST` are placeholders; memory and speed say
 //! nothing about a server's.
@@ -146,6 +146,8 @@ mod form;
 mod glob;
 mod gossip;
 mod health;
+mod import;
+mod imports;
 mod introspection;
 mod joining;
 mod keyspace;

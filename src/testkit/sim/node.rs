@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::node::NodeAddr;
 use crate::slot::Slot;
 use crate::testkit::sim::acl::User;
+use crate::testkit::sim::import::Import;
 use crate::testkit::sim::keyspace::entry::Entry;
 use crate::testkit::sim::keyspace::store::Keyspace;
 use crate::testkit::sim::profile::Profile;
@@ -113,6 +114,8 @@ pub(super) struct Node {
     pub(super) migrating: BTreeMap<u16, NodeIndex>,
     /// Slots that come, with where from.
     pub(super) importing: BTreeMap<u16, NodeIndex>,
+    /// What it was told to fetch, the oldest first.
+    pub(super) imports: Vec<Import>,
     pub(super) keys: Keyspace,
     /// The replication offset: how much was written on a primary, how much is applied on a replica.
     pub(super) offset: u64,

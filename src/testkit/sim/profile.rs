@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The servers whose behaviour is simulated, with their differences. Each was measured on the real one.
+/// The servers whose behaviour is simulated, with their differences. Each was measured on the real one, apart from
+/// [`Redis84`](Self::Redis84).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum Profile {
@@ -13,6 +14,8 @@ pub enum Profile {
     /// Redis 8.2.3.
     #[default]
     Redis82,
+    /// Redis 8.4: as 8.2.3, with `CLUSTER MIGRATION` by its documentation. No such server was measured.
+    Redis84,
     /// Valkey 8.1.8.
     Valkey81,
     /// Valkey 9.1.2.
@@ -20,7 +23,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Every profile, oldest first.
+    /// Every profile that was measured, oldest first.
     pub const ALL: [Self; 5] = [Self::Redis62, Self::Redis70, Self::Redis82, Self::Valkey81, Self::Valkey91];
 
     /// What `HELLO` and `INFO` say: `redis` or `valkey`.
@@ -36,6 +39,7 @@ impl Profile {
             Self::Redis62 => "6.2.5",
             Self::Redis70 => "7.0.15",
             Self::Redis82 => "8.2.3",
+            Self::Redis84 => "8.4.0",
             Self::Valkey81 => "8.1.8",
             Self::Valkey91 => "9.1.2",
         }
@@ -54,7 +58,7 @@ impl Profile {
     /// when it is executed, and queues `CLIENT REPLY`, as Valkey 8.1 does.
     pub(super) fn nested_in_transaction(self, command: &str) -> Option<String> {
         match self {
-            Self::Redis62 | Self::Redis70 | Self::Redis82 => None,
+            Self::Redis62 | Self::Redis70 | Self::Redis82 | Self::Redis84 => None,
             Self::Valkey81 if command == "client|reply" => None,
             Self::Valkey81 => Some("ERR Command not allowed inside a transaction".to_owned()),
             Self::Valkey91 => Some(format!("ERR Command '{command}' not allowed inside a transaction")),

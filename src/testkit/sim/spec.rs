@@ -14,6 +14,8 @@ pub(super) enum Since {
     Redis72,
     /// Redis 6.2 and 7.0 only: what newer servers have in another form.
     Before72,
+    /// What Redis 8.4 alone has.
+    Redis84,
     /// Both Valkeys.
     Valkey,
     /// Valkey only, from 9.1 on.
@@ -27,6 +29,7 @@ impl Since {
             Self::Redis70 => profile.since_7_0(),
             Self::Redis72 => profile.since_7_2(),
             Self::Before72 => !profile.since_7_2(),
+            Self::Redis84 => profile == Profile::Redis84,
             Self::Valkey => profile.is_valkey(),
             Self::Valkey91 => profile == Profile::Valkey91,
         }

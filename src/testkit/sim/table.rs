@@ -90,6 +90,7 @@ struct Table(BTreeMap<&'static str, Word>);
 static REDIS_62: LazyLock<Table> = LazyLock::new(|| Table::of(Profile::Redis62));
 static REDIS_70: LazyLock<Table> = LazyLock::new(|| Table::of(Profile::Redis70));
 static REDIS_82: LazyLock<Table> = LazyLock::new(|| Table::of(Profile::Redis82));
+static REDIS_84: LazyLock<Table> = LazyLock::new(|| Table::of(Profile::Redis84));
 static VALKEY_81: LazyLock<Table> = LazyLock::new(|| Table::of(Profile::Valkey81));
 static VALKEY_91: LazyLock<Table> = LazyLock::new(|| Table::of(Profile::Valkey91));
 
@@ -115,6 +116,7 @@ impl Table {
             Profile::Redis62 => &REDIS_62,
             Profile::Redis70 => &REDIS_70,
             Profile::Redis82 => &REDIS_82,
+            Profile::Redis84 => &REDIS_84,
             Profile::Valkey81 => &VALKEY_81,
             Profile::Valkey91 => &VALKEY_91,
         }

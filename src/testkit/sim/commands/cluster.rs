@@ -2,6 +2,7 @@
 
 use crate::slot::Slot;
 use crate::testkit::sim::call::{Answered, Call, int, reply};
+use crate::testkit::sim::commands::cluster_migration;
 use crate::testkit::sim::commands::cluster_nodes;
 use crate::testkit::sim::commands::cluster_slots;
 use crate::testkit::sim::refused::Refused;
@@ -47,6 +48,7 @@ pub(in crate::testkit::sim) const COMMANDS: &[Spec] = &[
     admin("cluster|bumpepoch", 2, cluster_slots::bumpepoch),
     admin("cluster|set-config-epoch", 3, cluster_slots::set_config_epoch),
     admin("cluster|meet", -4, cluster_nodes::meet),
+    admin("cluster|migration", -4, cluster_migration::migration).since(Since::Redis84),
     admin("cluster|forget", 3, cluster_nodes::forget),
     admin("cluster|replicate", 3, cluster_nodes::replicate),
     admin("cluster|failover", -2, cluster_nodes::failover),

@@ -91,7 +91,7 @@ pub(super) fn failover(call: &mut Call<'_>) -> Answered {
     if call.args.len() > 3 {
         return Err(match node.profile {
             Profile::Redis62 => unknown_failover("Unknown"),
-            Profile::Redis70 | Profile::Redis82 => unknown_failover("unknown"),
+            Profile::Redis70 | Profile::Redis82 | Profile::Redis84 => unknown_failover("unknown"),
             Profile::Valkey81 | Profile::Valkey91 => Refused::syntax(),
         });
     }

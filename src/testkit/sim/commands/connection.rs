@@ -92,7 +92,7 @@ fn greeting(call: &Call<'_>) -> Reply {
     };
     let modules = match profile {
         Profile::Redis62 | Profile::Redis70 | Profile::Valkey81 => Vec::new(),
-        Profile::Redis82 => module("vectorset", ""),
+        Profile::Redis82 | Profile::Redis84 => module("vectorset", ""),
         Profile::Valkey91 => module("lua", "lua"),
     };
     let role = match node.role() {

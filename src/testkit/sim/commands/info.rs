@@ -202,7 +202,7 @@ fn keyspace(call: &Call<'_>, section: &mut Section) {
     }
     let expires = node.keys.keys().filter(|(_, _, entry)| entry.expires_at.is_some()).count();
     let more = match call.profile() {
-        Profile::Redis82 => ",subexpiry=0",
+        Profile::Redis82 | Profile::Redis84 => ",subexpiry=0",
         Profile::Valkey91 => ",keys_with_volatile_items=0",
         Profile::Redis62 | Profile::Redis70 | Profile::Valkey81 => "",
     };

@@ -143,7 +143,7 @@ fn greet(call: &Call<'_>, target: NodeIndex, options: &Options, db: i64) -> Resu
     if db != 0 {
         return Err(replied(match node.profile {
             Profile::Valkey91 => "ERR DB index is out of range",
-            Profile::Redis62 | Profile::Redis70 | Profile::Redis82 | Profile::Valkey81 => {
+            Profile::Redis62 | Profile::Redis70 | Profile::Redis82 | Profile::Redis84 | Profile::Valkey81 => {
                 "ERR SELECT is not allowed in cluster mode"
             }
         }));

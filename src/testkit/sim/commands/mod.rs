@@ -6,6 +6,7 @@ pub(super) mod bitmaps;
 pub(super) mod client;
 pub(super) mod client_tracking;
 pub(super) mod cluster;
+mod cluster_migration;
 mod cluster_nodes;
 mod cluster_slots;
 pub(super) mod config;

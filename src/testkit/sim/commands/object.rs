@@ -87,7 +87,7 @@ fn name(key_length: usize, value: &Stored, profile: Profile) -> &'static str {
 fn embedded(key_length: usize, profile: Profile) -> usize {
     match profile {
         Profile::Redis62 | Profile::Redis70 => 44,
-        Profile::Redis82 | Profile::Valkey81 => 41_usize.saturating_sub(key_length),
+        Profile::Redis82 | Profile::Redis84 | Profile::Valkey81 => 41_usize.saturating_sub(key_length),
         Profile::Valkey91 => 113_usize.saturating_sub(key_length),
     }
 }

@@ -93,7 +93,7 @@ fn only_in_groups(option: &str) -> Refused {
 fn unbalanced(profile: Profile) -> Refused {
     let (name, ids) = match profile {
         Profile::Redis62 | Profile::Redis70 => ("XREAD", "an ID or '$'"),
-        Profile::Redis82 => ("'xread'", "an ID, '+', or '$'"),
+        Profile::Redis82 | Profile::Redis84 => ("'xread'", "an ID, '+', or '$'"),
         Profile::Valkey81 | Profile::Valkey91 => ("'xread'", "an ID or '$'"),
     };
     Refused::new(format!(
