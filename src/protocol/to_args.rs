@@ -144,7 +144,7 @@ impl<'a, T: Element, const N: usize> ToArgs for &'a [T; N] {
     type Arg = T::Lent<'a>;
 
     fn into_args(self) -> impl Iterator<Item = Self::Arg> {
-        self.iter().map(T::lend)
+        self.iter().map(|item: &'a T| item.lend())
     }
 }
 
@@ -152,7 +152,7 @@ impl<'a, T: Element> ToArgs for &'a [T] {
     type Arg = T::Lent<'a>;
 
     fn into_args(self) -> impl Iterator<Item = Self::Arg> {
-        self.iter().map(T::lend)
+        self.iter().map(|item: &'a T| item.lend())
     }
 }
 
@@ -160,7 +160,7 @@ impl<'a, T: Element> ToArgs for &'a Vec<T> {
     type Arg = T::Lent<'a>;
 
     fn into_args(self) -> impl Iterator<Item = Self::Arg> {
-        self.iter().map(T::lend)
+        self.iter().map(|item: &'a T| item.lend())
     }
 }
 

@@ -10,6 +10,10 @@ pub(crate) struct ConnectFailure<'a> {
     /// `timeout`, `io`, the code of the server's refusal, ...
     pub(crate) class: &'a str,
     /// The server asks for other credentials.
+    #[cfg_attr(
+        all(feature = "metrics", not(feature = "tracing")),
+        expect(dead_code, reason = "for tracing")
+    )]
     pub(crate) is_about_credentials: bool,
 }
 
