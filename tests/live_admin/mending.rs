@@ -93,13 +93,14 @@ pub(crate) async fn what_was_broken_is_mended(server: Server) {
     let mut broken = Broken::new(cluster, server).await;
     open_slots(&broken).await;
     keys_at_two_nodes(&broken).await;
+    a_move_follows_the_failover_of_its_source(&mut broken).await;
+    a_failover_of_both_hides_keys(&mut broken).await;
+    // Behind the failovers, for replicas of Redis 7.0 remember for good that a slot was given up by its owner, though it has
+    // taken it back: promoted, they lose it to the next who claims it, with its keys.
     slots_without_an_owner(&broken).await;
     // Nothing is left to mend, and nothing was lost.
     assert!(broken.admin.fix(Fix::new()).await.unwrap().is_empty());
     assert_all_there(&broken.client, &broken.keys).await;
-    a_move_follows_the_failover_of_its_source(&mut broken).await;
-    a_failover_of_both_hides_keys(&mut broken).await;
-    assert!(broken.admin.fix(Fix::new()).await.unwrap().is_empty());
 }
 
 async fn open_slots(broken: &Broken) {
@@ -163,8 +164,7 @@ async fn keys_at_two_nodes(broken: &Broken) {
 
 async fn slots_without_an_owner(broken: &Broken) {
     let Broken { cluster, keys, .. } = broken;
-    let nodes = cluster.nodes();
-    let (a, b) = (&nodes[0], &nodes[1]);
+    let (a, b) = (&broken.owner_of(3000).await, &broken.owner_of(6000).await);
     let mut slots = broken.slots_with_keys(3000, 5000);
     let mut next = || slots.next().unwrap();
     let is_empty = |slot: &u16| keys.iter().all(|key| Slot::of_key(key.as_bytes()).get() != *slot);
