@@ -81,7 +81,11 @@ async fn all_accepted(admin: &Admin, node: &Member, commands: &[Command]) -> Res
 }
 
 /// Takes slots whose owner, if anyone, is only believed to be one. Others believe the newer epoch.
+///
+/// Which it must have before: whoever takes another with a newer one for the owner says so, and the node would give the slots
+/// up again and delete their keys. `BUMPEPOCH` alone leaves it as it is if the node has not heard of the newer ones.
 async fn claim(admin: &Admin, node: &Member, slots: &Slots) -> Result<()> {
+    raise_epoch(admin, node).await?;
     let view = admin.view().await?;
     let claimant = view
         .node(&node.id)
@@ -97,7 +101,6 @@ async fn claim(admin: &Admin, node: &Member, slots: &Slots) -> Result<()> {
         commands.push(Command::new("CLUSTER ADDSLOTS").args(own));
     }
     commands.extend(slots.iter().map(|slot| setslot(slot, "STABLE")));
-    commands.push(Command::new("CLUSTER BUMPEPOCH"));
     all_accepted(admin, node, &commands).await?;
     let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
     for slot in slots.iter() {

@@ -93,13 +93,14 @@ pub(crate) async fn what_was_broken_is_mended(server: Server) {
     let mut broken = Broken::new(cluster, server).await;
     open_slots(&broken).await;
     keys_at_two_nodes(&broken).await;
+    a_move_follows_the_failover_of_its_source(&mut broken).await;
+    a_failover_of_both_hides_keys(&mut broken).await;
+    // Behind the failovers, for replicas of Redis 7.0 remember for good that a slot was given up by its owner, though it has
+    // taken it back: promoted, they lose it to the next who claims it, with its keys.
     slots_without_an_owner(&broken).await;
     // Nothing is left to mend, and nothing was lost.
     assert!(broken.admin.fix(Fix::new()).await.unwrap().is_empty());
     assert_all_there(&broken.client, &broken.keys).await;
-    a_move_follows_the_failover_of_its_source(&mut broken).await;
-    a_failover_of_both_hides_keys(&mut broken).await;
-    assert!(broken.admin.fix(Fix::new()).await.unwrap().is_empty());
 }
 
 async fn open_slots(broken: &Broken) {
@@ -163,8 +164,7 @@ async fn keys_at_two_nodes(broken: &Broken) {
 
 async fn slots_without_an_owner(broken: &Broken) {
     let Broken { cluster, keys, .. } = broken;
-    let nodes = cluster.nodes();
-    let (a, b) = (&nodes[0], &nodes[1]);
+    let (a, b) = (&broken.owner_of(3000).await, &broken.owner_of(6000).await);
     let mut slots = broken.slots_with_keys(3000, 5000);
     let mut next = || slots.next().unwrap();
     let is_empty = |slot: &u16| keys.iter().all(|key| Slot::of_key(key.as_bytes()).get() != *slot);
@@ -232,13 +232,13 @@ async fn a_failover_of_both_hides_keys(broken: &mut Broken) {
     let migrate = Command::new("MIGRATE").arg(b.host()).arg(b.port()).arg("").arg(0).arg(5000);
     let migrate = migrate.arg("KEYS").args(keys.iter().take(4).cloned());
     let _: Value = ask(&broken.cluster, &a, migrate).await;
-    for primary in [&a, &b] {
-        let heir = broken.cluster.replicas_of(primary).await.unwrap().remove(0);
+    let owner = broken.cluster.replicas_of(&a).await.unwrap().remove(0);
+    for heir in [owner.clone(), broken.cluster.replicas_of(&b).await.unwrap().remove(0)] {
         done(broken.admin.failover(&heir, Failover::Graceful).await).await;
     }
     let is_hidden = broken.server.version().product() == "Redis";
-    let moved: Option<String> = broken.client.get(keys[0].as_str()).await.unwrap();
     if is_hidden {
+        let moved: Option<String> = ask(&broken.cluster, &owner, Command::new("GET").arg(&keys[0])).await;
         assert_eq!(moved, None);
         broken.is_found(|problem| matches!(problem, Problem::Orphans { keys: 4, .. })).await;
         // Before Redis 8 nodes that have imported a slot know no owner of it any more when the one that they knew is
@@ -252,8 +252,10 @@ async fn a_failover_of_both_hides_keys(broken: &mut Broken) {
             .await;
         }
         // Somebody misses one and makes it again: that is what callers have seen since, and stays.
-        broken.client.set(keys[0].as_str(), "made again").await.unwrap();
+        let again = Command::new("SET").arg(&keys[0]).arg("made again");
+        let _: Value = ask(&broken.cluster, &owner, again).await;
     } else {
+        let moved: Option<String> = broken.client.get(keys[0].as_str()).await.unwrap();
         assert_eq!(moved, Some(value_of(&keys[0])));
         broken.is_found(|problem| matches!(problem, Problem::Importing { .. })).await;
     }
