@@ -272,8 +272,9 @@ impl<'a> Job<'a> {
                 // A node that would serve it, if not now: the redirects led somewhere.
                 history.hops = 0;
                 if is_demoted {
-                    // It would answer `MOVED` at once, but the maps of Redis 6.2 leave it out for half a second from then on: a
-                    // node that such a map takes for gone is given up with all that is on its way there.
+                    // It would answer `MOVED` at once, but the maps of Redis 6.2 leave it out for up to three quarters
+                    // of a second from then on: a node that such a map takes for gone is given up with all that is on
+                    // its way there.
                     history.waits = history.waits.max(WAITS_OF_DEMOTED);
                 }
                 history.wait();
