@@ -187,10 +187,7 @@ impl SlotMove<'_, '_> {
                 if !std::mem::take(&mut is_first) && !self.open(&source, &target).await? {
                     return Err(self.changed("the target serves it while the source still has keys"));
                 }
-                self.transfer(&source, &target, batch).await?;
-                if !self.admin.options().pause.is_zero() {
-                    sleep(self.admin.options().pause).await;
-                }
+                self.send(&source, &target, batch).await?;
             }
         }
         self.hand_over(&target).await?;
