@@ -143,8 +143,8 @@ async fn an_error_answers_the_questions_of_the_guides() {
     assert_eq!((error.node(), error.slot(), error.attempts()), (node, slot, attempts));
 }
 
-/// Streams are simulated in part and scripts not at all, so these are compiled only; `tests/live_scripts.rs` and
-/// `tests/live_commands` run their like on real servers.
+/// Streams are simulated in part and scripts not at all, so these are compiled only; `tests/live/scripts.rs` and
+/// `tests/live/commands` run their like on real servers.
 async fn on_real_servers(client: Client) -> keyslot::Result<()> {
     client.xadd("orders", "*", [("item", "tea")]).await?;
     client
