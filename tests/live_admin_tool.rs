@@ -16,6 +16,8 @@ mod node_name;
 mod options;
 #[path = "../examples/cluster_admin/plan_run.rs"]
 mod plan_run;
+#[path = "../examples/cluster_admin/restart.rs"]
+mod restart;
 #[expect(dead_code, reason = "a test has a screen of its own")]
 #[path = "../examples/cluster_admin/screen.rs"]
 mod screen;
@@ -29,6 +31,7 @@ mod task;
 use std::ffi::OsString;
 use std::io::{self, Cursor, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use keyslot::testkit::sim::SimCluster;
@@ -39,7 +42,7 @@ use screen::Screen;
 use serde_json::Value;
 
 on_every_server! {
-    all: every_command_does_what_it_says ;
+    all: every_command_does_what_it_says a_command_restarts_each_node ;
     since_7_0: addresses_that_lead_nowhere_from_here_are_mapped ;
     valkey_9_1: ;
 }
@@ -123,6 +126,8 @@ async fn a_wrong_command_line_ends_with_2_and_help_with_0() {
         &["failover", "h:1", "--force", "--takeover"],
         &["rebalance", "--weight", "h:1"],
         &["slots", "--heat", "cold"],
+        &["add-node", "h:1", "--rebalance", "--replica"],
+        &["roll", "--yes"],
         &["create"],
         &["--map", "h:1", "check"],
         &["frobnicate"],
@@ -243,8 +248,7 @@ async fn every_command_does_what_it_says(server: Server) {
     well(&url, &["del-node", &new.to_string(), "--yes"]).await;
     drop(cluster.command(&new, Command::new("CLUSTER RESET").arg("HARD")).await.unwrap());
     let new = new.to_string();
-    well(&url, &["add-node", &new, "--yes"]).await;
-    well(&url, &["rebalance", "--use-empty", "--threshold", "0", "--yes"]).await;
+    well(&url, &["add-node", &new, "--rebalance", "--yes"]).await;
     let served = |page: &Value| -> Vec<u64> {
         let nodes = page["nodes"].as_array().unwrap().iter();
         nodes
@@ -266,6 +270,9 @@ async fn every_command_does_what_it_says(server: Server) {
     };
     assert_eq!((role(&replica)[0].as_str(), role(&new)[0].as_str()), (Some("primary"), Some("replica")));
 
+    well(&url, &["rebalance", "--threshold", "0", "--yes"]).await;
+    assert_eq!(served(&well(&url, &["--json", "info"]).await.json()), [4096; 4]);
+
     // A mark that leads to nothing.
     let id = cluster.node_id(&nodes[2]).await.unwrap();
     let owner = cluster.primary_of(Slot::new(100).unwrap()).await.unwrap();
@@ -283,6 +290,45 @@ async fn every_command_does_what_it_says(server: Server) {
     for number in 0..500 {
         assert_eq!(client.get::<String>(format!("key:{number}")).await.unwrap().len(), 100);
     }
+}
+
+/// Whose command only leaves a note; somebody else follows the notes.
+async fn a_command_restarts_each_node(server: Server) {
+    let cluster = Arc::new(LocalCluster::builder().replicas(1).server(server).start().await.unwrap());
+    let (url, nodes) = (cluster.url(), cluster.nodes());
+    let notes = tempfile::tempdir().unwrap();
+    let note = notes.path().join("{host} {port} {id}");
+    let note = note.to_str().unwrap();
+    let dry = well(&url, &["--json", "roll", "-n", "--", "touch", note]).await.json();
+    assert_eq!(dry["plan"]["steps"].as_array().unwrap().len(), 6, "{dry}");
+    let broken = run(&url, &["roll", "--yes", "--", "sh", "-c", "echo broken: {port} >&2; exit 7"]).await;
+    assert!(broken.status == 1 && broken.err.contains("exit status: 7: broken: "), "{broken:?}");
+    let missing = run(&url, &["roll", "--yes", "--", "/nowhere/restart"]).await;
+    assert!(missing.status == 1 && missing.err.contains("could not be started"), "{missing:?}");
+
+    let (operator, paths) = (Arc::clone(&cluster), notes.path().to_owned());
+    let mut ids = Vec::new();
+    for node in &nodes {
+        ids.push(cluster.node_id(node).await.unwrap());
+    }
+    let operator = tokio::spawn(async move {
+        let mut restarted = Vec::new();
+        while restarted.len() < nodes.len() {
+            for (node, id) in nodes.iter().zip(&ids) {
+                let name = format!("{} {} {id}", node.host(), node.port());
+                if !restarted.contains(node) && paths.join(name).exists() {
+                    operator.restart(node).await.unwrap();
+                    restarted.push(node.clone());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let rolled =
+        well(&url, &["--json", "roll", "--timeout", "60", "--yes", "--", "touch", note]).await.json();
+    assert_eq!((&rolled["done"], &rolled["progress"]["step"]), (&true.into(), &6.into()));
+    operator.await.unwrap();
+    well(&url, &["check"]).await;
 }
 
 /// Nodes that tell ports on which nobody listens. (6.2 does not take another port while it runs.)

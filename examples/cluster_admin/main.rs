@@ -15,6 +15,7 @@ use std::process::ExitCode;
 mod node_name;
 mod options;
 mod plan_run;
+mod restart;
 mod screen;
 mod slots_page;
 mod task;

@@ -118,7 +118,7 @@ pub(crate) enum Task {
         #[command(flatten)]
         moving: Moving,
     },
-    /// An empty node joins, as a primary without slots (then `rebalance --use-empty` gives it some) or as a replica.
+    /// An empty node joins, as a primary without slots, as one with its share of them, or as a replica.
     AddNode {
         /// The node, as host:port.
         node: NodeAddr,
@@ -128,8 +128,13 @@ pub(crate) enum Task {
         /// As a replica of the primary that has the fewest.
         #[arg(long, conflicts_with = "replica_of")]
         replica: bool,
+        /// As a primary, and the slots are shared anew among all that have some and this one, evenly.
+        #[arg(long, conflicts_with_all = ["replica_of", "replica"])]
+        rebalance: bool,
         #[command(flatten)]
         consent: Consent,
+        #[command(flatten)]
+        moving: Moving,
     },
     /// A node leaves: a primary gives its slots to the others first. One that is gone is forgotten.
     DelNode {
@@ -159,6 +164,23 @@ pub(crate) enum Task {
         /// Without asking anyone: for a cluster that has lost its majority.
         #[arg(long, conflicts_with = "force")]
         takeover: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Restarts all nodes, one after the other, callers being served: replicas first, and each primary lets a replica take its
+    /// place before its turn.
+    Roll {
+        /// What restarts one node, behind a --; {host}, {port} and {id} in it are the node's. It is started from here, without a
+        /// shell, and may end when the node was told to, or later. One that fails ends the whole.
+        #[arg(required = true, last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+        /// How long each node may take to be back with its data, in seconds.
+        #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+        timeout: u64,
+        /// Restarts primaries without a replica, too: nobody serves their slots meanwhile, and they come back with what they
+        /// have saved.
+        #[arg(long)]
+        alone: bool,
         #[command(flatten)]
         consent: Consent,
     },

@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::time::Duration;
 
 use clap::Parser;
-use keyslot::admin::{AddAs, Admin, Failover, Fix, Plan, Rebalance};
+use keyslot::admin::{AddAs, Admin, AdminOptions, Failover, Fix, Plan, Rebalance};
 use keyslot::{Client, ErrorKind, NodeAddr};
 use serde_json::{Value, json};
 
 use crate::node_name::NodeName;
 use crate::options::{Consent, Options, Task};
 use crate::plan_run::carry_out;
+use crate::restart::restart;
 use crate::screen::Screen;
 use crate::slots_page::show_slots;
 
@@ -167,11 +169,13 @@ async fn perform(options: &Options, screen: &mut Screen) -> Result<u8, Failure> 
             }
             carry_out(screen, json, consent, &admin.rebalance(how).await?).await
         }
-        Task::AddNode { node, replica_of, replica, consent } => {
-            let how = match (replica_of, replica) {
-                (Some(primary), _) => AddAs::ReplicaOf(primary.find(&admin.view().await?)?),
-                (None, true) => AddAs::Replica,
-                (None, false) => AddAs::Primary,
+        Task::AddNode { node, replica_of, replica, rebalance, consent, moving } => {
+            let admin = admin.with(moving.options());
+            let how = match (replica_of, replica, rebalance) {
+                (Some(primary), _, _) => AddAs::ReplicaOf(primary.find(&admin.view().await?)?),
+                (None, true, _) => AddAs::Replica,
+                (None, false, true) => AddAs::PrimaryWithSlots,
+                (None, false, false) => AddAs::Primary,
             };
             carry_out(screen, json, consent, &admin.add_node(node, how).await?).await
         }
@@ -192,6 +196,13 @@ async fn perform(options: &Options, screen: &mut Screen) -> Result<u8, Failure> 
                 (false, false) => Failover::Graceful,
             };
             fail_over(screen, json, &admin, replica, manner, consent).await
+        }
+        Task::Roll { command, timeout, alone, consent } => {
+            let options =
+                AdminOptions::new().restart_timeout(Duration::from_secs(*timeout)).restart_alone(*alone);
+            let command = command.clone();
+            let plan = admin.with(options).roll(move |node| restart(command.clone(), node)).await?;
+            carry_out(screen, json, consent, &plan).await
         }
         Task::Info => info(screen, json, &admin).await,
         Task::Slots { svg, heat, sample } => {

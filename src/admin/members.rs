@@ -15,6 +15,8 @@ use crate::node::NodeAddr;
 pub enum AddAs {
     /// A primary without slots, with the functions of the others; [`Admin::rebalance`] gives it some.
     Primary,
+    /// The same, and the slots are shared anew among all primaries that have some and this one, evenly.
+    PrimaryWithSlots,
     /// A replica of the primary at this address.
     ReplicaOf(NodeAddr),
     /// A replica of the primary that has the fewest.
@@ -32,7 +34,8 @@ impl Admin {
     /// # Errors
     ///
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it is not empty, not in cluster mode or in another cluster. One that
-    /// is in this cluster already, from an interrupted attempt, is fine.
+    /// is in this cluster already, from an interrupted attempt, is fine; once it has slots, [`Admin::rebalance`] goes on. With
+    /// [`AddAs::PrimaryWithSlots`] also as [`Admin::reshard`].
     pub async fn add_node(&self, new: &NodeAddr, how: AddAs) -> Result<Plan> {
         let view = self.view().await?;
         let joining = self.fit_node(new).await?;
@@ -58,16 +61,19 @@ impl Admin {
         if let Some(from) = teacher.filter(|_| self.options().copy_users) {
             steps.push(Step::CopyUsers { from: from.into(), to: new.clone() });
         }
-        let what = match how {
-            AddAs::Primary => {
+        let what = match &how {
+            AddAs::Primary | AddAs::PrimaryWithSlots => {
                 let serving = view.primaries().find(|node| !node.myself.slots.is_empty());
                 if let Some(from) = serving.map(Member::from) {
                     steps.push(Step::CopyFunctions { from, to: new.clone() });
                 }
-                "a primary".to_owned()
+                match how {
+                    AddAs::PrimaryWithSlots => "a primary with its share of the slots".to_owned(),
+                    AddAs::Primary | AddAs::ReplicaOf(_) | AddAs::Replica => "a primary".to_owned(),
+                }
             }
             AddAs::ReplicaOf(primary) => {
-                let primary = node(&view, &primary)?;
+                let primary = node(&view, primary)?;
                 steps.push(Step::Replicate { node: new.clone(), primary: primary.into() });
                 format!("a replica of {primary}")
             }
@@ -83,6 +89,10 @@ impl Admin {
         // A new node takes part two seconds after it has met the others, if these are well.
         let is_well = view.nodes.iter().all(|node| &*node.state == "ok");
         steps.push(if is_well { Step::BeWell } else { Step::Agree });
+        if how == AddAs::PrimaryWithSlots {
+            let ground = Ground::of(self).await?.joined_by(joining);
+            steps.extend(ground.steps(self, ground.evenly_with(&new)).await?);
+        }
         Ok(Plan::new(self, format!("Add {new} as {what}"), steps, Vec::new()))
     }
 

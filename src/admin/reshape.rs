@@ -9,7 +9,7 @@ use crate::admin::plan::Plan;
 use crate::admin::report::{Problem, examine};
 use crate::admin::shares::{Flow, by_weight, flows, take};
 use crate::admin::slots::Slots;
-use crate::admin::step::Step;
+use crate::admin::step::{Member, Step};
 use crate::admin::survey::{Survey, count_keys, survey};
 use crate::admin::view::NodeView;
 use crate::error::{Error, Result};
@@ -155,6 +155,22 @@ impl Ground {
         let receives = |at: usize, share: &SlotSet| at != place && !share.is_empty();
         let weights: Vec<u32> =
             self.shares.iter().enumerate().map(|(at, (_, share))| receives(at, share).into()).collect();
+        self.flows(&weights)
+    }
+
+    /// As it will be when this primary, which has no slots, has joined.
+    pub(super) fn joined_by(mut self, new: NodeView) -> Self {
+        if self.survey.view.node(new.id()).is_none() {
+            self.shares.push((Arc::clone(new.id()), SlotSet::default()));
+            self.survey.view.nodes.push(new);
+        }
+        self
+    }
+
+    /// The slots shared evenly among this primary and the others that have some.
+    pub(super) fn evenly_with(&self, new: &Member) -> Vec<Flow> {
+        let takes_part = |(id, share): &(NodeId, SlotSet)| *id == new.id || !share.is_empty();
+        let weights: Vec<u32> = self.shares.iter().map(|share| takes_part(share).into()).collect();
         self.flows(&weights)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keyslot::admin::{AddAs, Admin, AdminOptions, Failover, Fix, Problem, Rebalance, Report, Slots, Step};
 use keyslot::testkit::sim::{self, Fault, FaultKind, Profile, SimCluster, SimClusterBuilder};
-use keyslot::{Client, NodeAddr, Slot, Value};
+use keyslot::{Client, ErrorKind, NodeAddr, Slot, Value};
 
 use crate::support::{MS, SECOND, builder, keys_of, received_by_all, soon};
 
@@ -482,6 +482,25 @@ async fn a_node_joins_as_replica_or_primary_and_leaves() {
         assert_eq!(report.view.nodes.len(), 6);
         assert_well(&report);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_joins_with_its_share_of_the_slots() {
+    let cluster = strangers(SimCluster::builder().profile(Profile::Valkey91), 4).await;
+    let nodes = cluster.nodes();
+    let admin = builder(&cluster).admin().await.unwrap();
+    soon(soon(admin.create(&nodes[..3], 0)).await.unwrap().run(|_| {})).await.unwrap();
+    let keys = load(&cluster, 100, 3);
+    let plan = soon(admin.add_node(&nodes[3], AddAs::PrimaryWithSlots)).await.unwrap();
+    assert!(plan.to_string().contains("as a primary with its share of the slots"), "{plan}");
+    soon(plan.run(|_| {})).await.unwrap();
+    let report = checked(&cluster).await;
+    assert_well(&report);
+    assert_eq!(report.view.nodes.len(), 4, "{report}");
+    assert!(report.view.primaries().all(|node| node.myself.slots_served() == 4096), "{report}");
+    assert_all_there(&cluster, &keys);
+    let error = soon(admin.add_node(&nodes[3], AddAs::PrimaryWithSlots)).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("is not empty"), "{error}");
 }
 
 trait Others {
