@@ -171,8 +171,12 @@ async fn move_persistently(
     while !reporter.is_stopped() {
         match move_part(admin, reporter, way, from, to, part).await {
             Ok(true) => return Ok(true),
-            // A migration has come to its end; who owns what now is looked at anew.
-            Ok(false) => continue,
+            // A migration has come to its end; who owns what now is looked at anew, and what failed before it is over.
+            Ok(false) => {
+                failing_since = None;
+                pause = FIRST_PAUSE;
+                continue;
+            }
             // It was cancelled.
             Err(_) if reporter.is_stopped() => return Ok(false),
             Err(error) => {
