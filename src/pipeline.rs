@@ -132,8 +132,8 @@ impl Pipeline {
 
     /// Sends all commands and reads the replies as one `T`: a tuple with a type for each, or a `Vec`.
     ///
-    /// The first error is the result; what became of the other commands, [`Pipeline::run_each`] tells. The commands
-    /// stay, so a second run sends them again.
+    /// The first error is the result, and what became of the other commands is not told then: for that, run it by
+    /// [`Pipeline::run_each`] in the first place. The commands stay, so a second run of either kind sends them again.
     ///
     /// # Cancel safety
     ///

@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use thiserror::Error;
 
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 
@@ -63,7 +63,7 @@ pub trait FromValue: Sized {
 }
 
 /// Why a reply cannot be read as the type asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConversionError {
     /// The reply has another type.
@@ -135,6 +135,14 @@ impl ConversionError {
     fn bad_content(content: &[u8], wanted: &'static str) -> Self {
         let shown = content.get(..content.len().min(32)).unwrap_or_default();
         Self::BadContent { text: String::from_utf8_lossy(shown).into_owned(), wanted }
+    }
+}
+
+/// Of a reply that was read by hand, as those of [`Pipeline::run_each`](crate::Pipeline::run_each) are. Whatever it was the reply
+/// to was executed, so the outcome is [`Outcome::MaybeExecuted`].
+impl From<ConversionError> for Error {
+    fn from(error: ConversionError) -> Self {
+        Self::new(ErrorKind::Conversion, Outcome::MaybeExecuted, "a reply does not fit").with_source(error)
     }
 }
 
