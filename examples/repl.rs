@@ -125,18 +125,20 @@ fn taken(way: &Way) -> String {
             part.slot.map_or_else(|| node.clone(), |slot| format!("slot {slot} at {node}"))
         })
         .collect();
-    match way.parts.len().checked_sub(SHOWN) {
-        None if told.is_empty() => told.push("not sent".to_owned()),
-        None | Some(0) => {}
-        Some(more) => told.push(format!("and {more} more")),
+    if let Some(more) = way.parts.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        told.push(format!("and {more} more"));
+    }
+    if told.is_empty() {
+        return "not sent".to_owned();
     }
     let redirects: Vec<String> = way.redirects().map(ToString::to_string).collect();
     let redirects = if redirects.is_empty() { "no redirect".to_owned() } else { redirects.join(", ") };
+    // One for each part is no news.
     let attempts = match way.attempts() {
-        1 => "1 attempt".to_owned(),
-        attempts => format!("{attempts} attempts"),
+        attempts if usize::try_from(attempts) == Ok(way.parts.len()) => String::new(),
+        attempts => format!("; {attempts} attempts"),
     };
-    format!("{}; {redirects}; {attempts}; {:.1?}", told.join(", "), way.elapsed)
+    format!("{}; {redirects}{attempts}; {:.1?}", told.join(", "), way.elapsed)
 }
 
 /// As `redis-cli` does: numbered, and what is nested is set in by `margin`.

@@ -154,6 +154,14 @@ impl<const N: usize> Element for &[u8; N] {
     }
 }
 
+impl<const N: usize> ToArgs for [u8; N] {
+    type Arg = Self;
+
+    fn into_args(self) -> impl Iterator<Item = Self> {
+        std::iter::once(self)
+    }
+}
+
 impl<const N: usize> ToArgs for &[u8; N] {
     type Arg = Self;
 
@@ -247,6 +255,7 @@ mod tests {
     #[test]
     fn bytes_are_one_argument() {
         assert_eq!(written(b"abc"), ["abc"]);
+        assert_eq!(written(*b"abc"), ["abc"]);
         assert_eq!(written(&b"abc"[..]), ["abc"]);
         assert_eq!(written(b"abc".to_vec()), ["abc"]);
         assert_eq!(written([b"a", b"b"]), ["a", "b"]);
