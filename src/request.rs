@@ -137,7 +137,8 @@ impl<'a, R> Request<'a, R> {
     ///
     /// # Errors
     ///
-    /// Those of the request; their way is told all the same. [`ErrorKind::Usage`] if the request was polled before.
+    /// Those of the request; their way is told all the same. [`ErrorKind::Usage`] if the request was polled before: then it is
+    /// given up, as by dropping it.
     ///
     /// # Cancel safety
     ///
@@ -152,7 +153,9 @@ impl<'a, R> Request<'a, R> {
             State::New if core.is_closed() => Some(Error::closed()),
             State::New => None,
             State::Sent { .. } | State::Following(_) | State::Done => {
-                Some(Error::usage("a request that is under way cannot be traced from its begin"))
+                // It may have left.
+                let error = Error::usage("a request that is under way cannot be traced from its begin");
+                Some(error.with_outcome(Outcome::MaybeExecuted))
             }
         };
         if let Some(refusal) = refusal {

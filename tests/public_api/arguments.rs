@@ -78,8 +78,9 @@ async fn one_argument_or_several_are_said_alike() {
     for text in texts.iter().chain([&"c"]) {
         assert_eq!(client.exists(text).await.unwrap(), 1);
     }
-    assert_eq!(client.exists(&Arc::<str>::from("a")).await.unwrap(), 1);
-    assert_eq!(client.exists(&Cow::Borrowed("a")).await.unwrap(), 1);
+    let (shared, perhaps_lent) = (Arc::<str>::from("a"), Cow::Borrowed("a"));
+    assert_eq!(client.exists(&shared).await.unwrap() + client.exists(shared).await.unwrap(), 2);
+    assert_eq!(client.exists(&perhaps_lent).await.unwrap() + client.exists(perhaps_lent).await.unwrap(), 2);
     assert_eq!(client.sadd("numbers", [&1, &2]).await.unwrap(), 2);
     assert_eq!(client.sadd("flags", [true, false]).await.unwrap(), 2);
     assert_eq!(client.del(["numbers", "flags"]).await.unwrap(), 2);

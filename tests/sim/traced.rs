@@ -129,6 +129,20 @@ async fn what_was_refused_before_it_was_sent_has_no_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_under_way_is_given_up_and_may_have_been_executed() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let mut request = client.incr("k");
+    assert!(futures::poll!(&mut request).is_pending());
+    sleep(SECOND).await;
+    let (reply, way) = request.traced().await;
+    let error = reply.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::MaybeExecuted));
+    assert!(way.parts.is_empty());
+    assert_eq!(client.get::<i64>("k").await.unwrap(), 1, "it had left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_dropped_before_it_was_written_is_not_sent() {
     let cluster = three();
     let client = connect(&cluster).await;
