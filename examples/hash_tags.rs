@@ -96,7 +96,7 @@ async fn one_round_trip(client: &Client) -> Result<(), Box<dyn Error>> {
         .exists([PROFILE, VISITS, LIKES, SHARES, TOUCHED]);
     // A type for each reply.
     let (fields, visits, _, _, touched, existing): (u64, i64, u64, u64, u64, u64) = pipeline.run().await?;
-    println!("  6 commands on 5 keys in {:?}:", started.elapsed());
+    println!("  6 commands on 5 keys in {:.1?}:", started.elapsed());
     println!("  {fields} fields, visit {visits}, {touched} things liked or shared, {existing} keys exist");
     Ok(())
 }

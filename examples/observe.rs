@@ -153,7 +153,7 @@ async fn load(client: &Client) {
 
 fn show(stats: &Stats) {
     println!(
-        "\n{:<22}{:>10}{:>8}{:>9}{:>9}{:>9}{:>8}{:>8}",
+        "\n{:<22}{:>10}{:>8}{:>11}{:>11}{:>11}{:>8}{:>8}",
         "node", "requests", "a write", "p50", "p99", "max", "lost", "errors"
     );
     for (node, of) in stats.nodes.iter().filter(|(_, of)| of.requests > 0) {
@@ -161,7 +161,7 @@ fn show(stats: &Stats) {
         let errors = of.errors.not_sent + of.errors.maybe_executed + of.errors.rejected;
         let together = of.requests as f64 / of.writes as f64;
         println!(
-            "{:<22}{:>10}{together:>8.1}{p50:>9}{p99:>9}{max:>9}{:>8}{errors:>8}",
+            "{:<22}{:>10}{together:>8.1}{p50:>11}{p99:>11}{max:>11}{:>8}{errors:>8}",
             node.to_string(),
             of.requests,
             of.disconnects

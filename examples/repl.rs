@@ -12,9 +12,8 @@
 use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::time::Instant;
 
-use keyslot::{Client, Command, Value};
+use keyslot::{Client, Command, Value, Way};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -105,29 +104,41 @@ fn explain(client: &Client, words: &[String]) {
 
 async fn send(client: &Client, words: &[String]) {
     let Some(command) = command(words) else { return };
-    let (before, begin) = (client.stats(), Instant::now());
-    let reply: keyslot::Result<Value> = client.execute(command.clone()).await;
-    let (took, after) = (begin.elapsed(), client.stats());
+    let (reply, way) = client.execute::<Value>(command).traced().await;
     match reply {
         Ok(value) => println!("{}", shown(&value, 0)),
         // The error names the command, the node and the outcome.
         Err(error) => println!("(error) {error}"),
     }
-    // As the map is now: a redirect has mended it.
-    let parts = client.explain(&command).map(|way| way.parts).unwrap_or_default();
-    let ways: Vec<String> = parts
+    println!("  [{}]", taken(&way));
+}
+
+/// The way that a command has taken, in a line.
+fn taken(way: &Way) -> String {
+    const SHOWN: usize = 3;
+    let mut told: Vec<String> = way
+        .parts
         .iter()
-        .take(3)
+        .take(SHOWN)
         .map(|part| {
-            let node = part.node.as_ref().map_or_else(|| "any node".to_owned(), ToString::to_string);
+            let node = part.node.as_ref().map_or_else(|| "no node".to_owned(), ToString::to_string);
             part.slot.map_or_else(|| node.clone(), |slot| format!("slot {slot} at {node}"))
         })
         .collect();
-    let more = parts.len().saturating_sub(ways.len());
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let ways = if ways.is_empty() { "not sent".to_owned() } else { ways.join(", ") };
-    let redirects = (after.moved + after.asked) - (before.moved + before.asked);
-    println!("  [{ways}{more}; {redirects} redirects; {took:.1?}]");
+    if let Some(more) = way.parts.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        told.push(format!("and {more} more"));
+    }
+    if told.is_empty() {
+        return "not sent".to_owned();
+    }
+    let redirects: Vec<String> = way.redirects().map(ToString::to_string).collect();
+    let redirects = if redirects.is_empty() { "no redirect".to_owned() } else { redirects.join(", ") };
+    // One for each part is no news.
+    let attempts = match way.attempts() {
+        attempts if usize::try_from(attempts) == Ok(way.parts.len()) => String::new(),
+        attempts => format!("; {attempts} attempts"),
+    };
+    format!("{}; {redirects}{attempts}; {:.1?}", told.join(", "), way.elapsed)
 }
 
 /// As `redis-cli` does: numbered, and what is nested is set in by `margin`.

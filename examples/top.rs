@@ -7,13 +7,15 @@
 //!
 //! Without `--url` (or `REDIS_URL`) it starts a cluster of its own; there `k` kills a primary, to see what becomes of the
 //! figures. `--tasks` says how many tasks read and write: 16 on its own cluster, none on yours unless you say so. It overwrites no
-//! key of yours and leaves none behind.
+//! key of yours and leaves none behind, also when it is ended by `kill`; the terminal is given back then, and after a panic.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::iter;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use keyslot::{Client, Commands, NodeAddr, NodeStats, Role, RoundTrips, Stats};
@@ -99,9 +101,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let mut load = JoinSet::new();
     (0..tasks).for_each(|task| drop(load.spawn(work(client.clone(), task))));
+    let is_told_to_end = until_told_to_end()?;
     // Gives the terminal back when this panics, too.
     let mut terminal = ratatui::init();
-    let watched = watch(&mut terminal, &cluster, &client).await;
+    let watched = watch(&mut terminal, &cluster, &client, &is_told_to_end).await;
     ratatui::restore();
     load.shutdown().await;
     if tasks > 0 {
@@ -109,6 +112,24 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     client.close().await;
     watched
+}
+
+/// Becomes true when the process is told to end (`kill`, or the terminal is closed), which would leave the terminal as the view
+/// has it. Against `kill -9` only `reset` helps.
+fn until_told_to_end() -> io::Result<Arc<AtomicBool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    let is_told = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_told);
+    // Ends with the process.
+    drop(tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        told.store(true, Ordering::Relaxed);
+    }));
+    Ok(is_told)
 }
 
 fn keys() -> Vec<String> {
@@ -145,6 +166,7 @@ async fn watch(
     terminal: &mut DefaultTerminal,
     cluster: &Cluster,
     client: &Client,
+    is_told_to_end: &AtomicBool,
 ) -> Result<(), Box<dyn Error>> {
     let stats = client.stats();
     let mut view = View {
@@ -156,7 +178,7 @@ async fn watch(
         note: "q ends, k kills a primary of the example's own cluster".to_owned(),
     };
     let mut last = Instant::now();
-    loop {
+    while !is_told_to_end.load(Ordering::Relaxed) {
         terminal.draw(|frame| view.draw(frame, client))?;
         let left = TICK.saturating_sub(last.elapsed());
         // The client's tasks go on in other threads while this one waits for a key.
@@ -182,6 +204,7 @@ async fn watch(
             last = Instant::now();
         }
     }
+    Ok(())
 }
 
 fn kill(cluster: &Cluster, client: &Client) -> Result<String, Box<dyn Error>> {

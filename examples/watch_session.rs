@@ -82,7 +82,7 @@ async fn show(
     let (retries, unknown) =
         tallies.iter().fold((0, 0), |(r, u), tally| (r + tally.retries, u + tally.unknown));
     println!(
-        "Done in {:?}: {retries} times somebody else was faster, {unknown} unknown outcomes.",
+        "Done in {:.1?}: {retries} times somebody else was faster, {unknown} unknown outcomes.",
         begin.elapsed()
     );
 

@@ -388,6 +388,10 @@ impl Client {
     /// # Errors
     ///
     /// As [`ClientBuilder::connect`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ClientBuilder::connect`].
     pub async fn connect(url: impl AsRef<str>) -> Result<Self> {
         Self::builder().url(url.as_ref()).connect().await
     }

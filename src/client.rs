@@ -37,6 +37,23 @@ use crate::transaction::Transaction;
 ///
 /// Made by [`Client::connect`] or [`Client::builder`]. The typed commands are methods of [`Commands`].
 ///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::Commands;
+///
+/// let in_a_task = client.clone(); // one client for the program, a clone for each task
+/// let task = tokio::spawn(async move { in_a_task.incr("visits").await });
+/// assert_eq!(task.await??, 1);
+/// assert_eq!(client.get::<i64>("visits").await?, 1);
+/// client.close().await; // of all clones
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Order
 ///
 /// Commands on one key that one task submits, one after the other or in one pipeline, are executed in that order; a
@@ -153,7 +170,17 @@ impl Client {
     /// One connection of the primary that serves the slot of `key`, for this caller alone: for `WATCH`, and for `WAIT`.
     ///
     /// Waits while all exclusive connections of the node are taken, and until the slot has an owner that can be reached, at
-    /// most for the client's command time-out. Dropping the future takes none.
+    /// most for the client's command time-out.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) or [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it has none
+    /// by then, [`ErrorKind::Connect`](crate::ErrorKind::Connect) or [`ErrorKind::Auth`](crate::ErrorKind::Auth) if the node could
+    /// not be reached or refused the user, [`ErrorKind::Closed`](crate::ErrorKind::Closed) of a closed client.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes no connection.
     pub async fn session(&self, key: impl ToArg) -> Result<Session> {
         let key = Bytes::copy_from_slice(Command::new("SESSION").key(key).arg_at(1));
         Session::begin(Arc::clone(&self.cluster), key).await
@@ -241,12 +268,21 @@ impl Client {
     /// for itself, and connections that are being made or serve nobody now, are not waited for.
     ///
     /// Dropping the last clone closes the connections too, without waiting: what was written is delivered and may be executed.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, new commands are refused all the same; the connections are closed by another `close`, or when the
+    /// last clone is dropped.
     pub async fn close(&self) {
         self.close_within(self.cluster.core().config.command_timeout).await;
     }
 
     /// [`Client::close`] with another limit. What is still under way then fails with its true outcome, and what of it has not
     /// left this machine is thrown away.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`close`](Self::close).
     pub async fn close_within(&self, limit: Duration) {
         self.cluster.core().close(limit).await;
     }
@@ -283,6 +319,24 @@ macro_rules! sending_methods {
 ///
 /// Each returns a [`Request`]: a future that sends when it is first polled. Where the reply type is `R`, the caller
 /// chooses it: `Option<String>`, `Vec<u8>`, `HashMap<String, i64>`, [`Value`](crate::Value), ...
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use std::collections::HashMap;
+///
+/// use keyslot::Commands; // brings the methods
+///
+/// client.hset("basket:1", [("tea", 2), ("cups", 4)]).await?;
+/// let basket: HashMap<String, u32> = client.hgetall("basket:1").await?; // chosen by the type of what takes it
+/// let cups = client.hget::<Option<u32>>("basket:1", "cups").await?; // or by name
+/// assert_eq!((basket["tea"], cups), (2, Some(4)));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// [`typed_commands`](crate::typed_commands) lists them by the names on the wire.
 ///

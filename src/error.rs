@@ -111,7 +111,9 @@ pub struct KeyOutcomes {
 /// A command (or a connect) that failed.
 ///
 /// One pointer wide. [`Error::outcome`] is the question that matters after a failed write; the text names the
-/// command, its slot, the node and the number of attempts, and never a password or an argument.
+/// command, its slot, the node and the number of attempts. Never the client's password; and of a command's arguments only what a
+/// server repeats in its own text (`unknown command 'GTE', with args beginning with: ..`), two keys that are in different slots,
+/// and the beginning of a reply that does not fit.
 ///
 /// ```
 /// # use keyslot::testkit::SimCluster;

@@ -132,6 +132,7 @@ pub use cluster::pubsub::event::{
     SubscriptionState,
 };
 pub use cluster::pubsub::options::{OverflowPolicy, SubscriberOptions};
+pub use cluster::way::{Way, WayPart};
 pub use command::{Command, Target};
 pub use commands::{options, replies};
 pub use config::credentials::{Credentials, CredentialsError, CredentialsProvider, RotatingCredentials};

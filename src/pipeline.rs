@@ -33,11 +33,16 @@ const READ_ONLY: &str = "EVALSHA_RO";
 /// The commands for one node leave in one write. They are no transaction: others' commands may come in between, and
 /// one that fails does not stop the rest. A redirect or a retry concerns its own command only.
 ///
-/// ```no_run
-/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
 /// let mut pipe = client.pipeline();
-/// pipe.set("{u:1}:name", "Ann").incr("{u:1}:visits");
-/// let (_, visits): ((), i64) = pipe.run().await?;
+/// pipe.set("{u:1}:name", "Ann").incr("{u:1}:visits").get("another slot");
+/// let (_, visits, other): ((), i64, Option<String>) = pipe.run().await?;
+/// assert_eq!((visits, other), (1, None));
 /// # Ok(())
 /// # }
 /// ```
@@ -127,8 +132,8 @@ impl Pipeline {
 
     /// Sends all commands and reads the replies as one `T`: a tuple with a type for each, or a `Vec`.
     ///
-    /// The first error is the result; what became of the other commands, [`Pipeline::run_each`] tells. The commands
-    /// stay, so a second run sends them again.
+    /// The first error is the result, and what became of the other commands is not told then: for that, run it by
+    /// [`Pipeline::run_each`] in the first place. The commands stay, so a second run of either kind sends them again.
     ///
     /// # Cancel safety
     ///
@@ -147,6 +152,10 @@ impl Pipeline {
     /// the one before are answered or have failed. A batch takes some 200 bytes for each command and up to twice what they
     /// are on the wire, values that are sent from where they lie excepted; what goes to one node waits for room in the
     /// [`byte_budget`](crate::ClientBuilder::byte_budget) as a whole.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`](crate::Request), for each command.
     pub async fn run_each(&self) -> Result<Vec<Result<Value>>> {
         let first_error = |result: &Result<Vec<Result<Value>>>| match result {
             Ok(each) => each.iter().find_map(|result| result.as_ref().err().cloned()),
@@ -210,6 +219,12 @@ impl Pipeline {
     /// # }
     /// ```
     ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if `timeout` is zero (for ever, to the server) or longer than it can be told, or
+    /// if a command blocks; [`ErrorKind::Closed`](crate::ErrorKind::Closed) of a closed client. All else is told in
+    /// [`Durable::replies`] and [`Durable::acknowledged`].
+    ///
     /// # Cancel safety
     ///
     /// As with [`Request`](crate::Request), for each command.
@@ -223,6 +238,10 @@ impl Pipeline {
     ///
     /// Since 7.2 (Valkey 7.2). Older servers execute the writes and say for each node that they do not know `WAITAOF`; a
     /// node without an append-only file refuses `local`.
+    ///
+    /// # Errors and cancel safety
+    ///
+    /// As of [`run_durable`](Self::run_durable).
     pub async fn run_durable_on_disk(
         &self,
         local: bool,

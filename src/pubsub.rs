@@ -24,16 +24,24 @@ use crate::protocol::to_args::ToArgs;
 
 /// Receives what is published: a [`Stream`] of [`PubSubEvent`]s, made by [`Client::subscriber`](crate::Client::subscriber).
 ///
-/// ```no_run
-/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
-/// use keyslot::PubSubEvent;
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Commands, PubSubEvent};
 ///
 /// let mut subscriber = client.subscriber();
 /// subscriber.subscribe(["news", "weather"]).await?;
 /// subscriber.ssubscribe("orders:{eu}").await?;
+/// client.spublish("orders:{eu}", "tea").await?;
 /// while let Some(event) = subscriber.next().await {
 ///     match event {
-///         PubSubEvent::Message(message) => println!("{:?}: {:?}", message.channel, message.payload),
+///         PubSubEvent::Message(message) => {
+///             assert_eq!((&*message.channel, message.text()), (&b"orders:{eu}"[..], Some("tea")));
+///             break; // or go on for ever
+///         }
 ///         PubSubEvent::Gap(gap) => println!("read anew what {:?} tell of", gap.subscriptions),
 ///         other => println!("{other:?}"),
 ///     }
@@ -108,7 +116,7 @@ impl Subscriber {
 
     /// As [`SubscriberHandle::subscribe`].
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As there.
     pub async fn subscribe(&self, channels: impl ToArgs) -> Result<()> {
@@ -117,7 +125,7 @@ impl Subscriber {
 
     /// As [`SubscriberHandle::psubscribe`].
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As there.
     pub async fn psubscribe(&self, patterns: impl ToArgs) -> Result<()> {
@@ -126,7 +134,7 @@ impl Subscriber {
 
     /// As [`SubscriberHandle::ssubscribe`].
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As there.
     pub async fn ssubscribe(&self, channels: impl ToArgs) -> Result<()> {
@@ -135,7 +143,7 @@ impl Subscriber {
 
     /// As [`SubscriberHandle::unsubscribe`].
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As there.
     pub async fn unsubscribe(&self, channels: impl ToArgs) -> Result<()> {
@@ -144,7 +152,7 @@ impl Subscriber {
 
     /// As [`SubscriberHandle::punsubscribe`].
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As there.
     pub async fn punsubscribe(&self, patterns: impl ToArgs) -> Result<()> {
@@ -153,7 +161,7 @@ impl Subscriber {
 
     /// As [`SubscriberHandle::sunsubscribe`].
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As there.
     pub async fn sunsubscribe(&self, channels: impl ToArgs) -> Result<()> {
@@ -190,7 +198,7 @@ impl SubscriberHandle {
     /// Subscribes to all channels whose names match patterns such as `news.*`; otherwise as
     /// [`subscribe`](Self::subscribe). See [`PSUBSCRIBE`](https://valkey.io/commands/psubscribe/).
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As [`subscribe`](Self::subscribe).
     pub async fn psubscribe(&self, patterns: impl ToArgs) -> Result<()> {
@@ -205,6 +213,10 @@ impl SubscriberHandle {
     ///
     /// As [`subscribe`](Self::subscribe); [`ErrorKind::Server`](crate::ErrorKind::Server) if the server is too old to
     /// have them.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`subscribe`](Self::subscribe).
     pub async fn ssubscribe(&self, channels: impl ToArgs) -> Result<()> {
         self.begin(SubscriptionKind::Shard, channels).await
     }
@@ -226,7 +238,7 @@ impl SubscriberHandle {
 
     /// Ends subscriptions to patterns; otherwise as [`unsubscribe`](Self::unsubscribe).
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As [`unsubscribe`](Self::unsubscribe).
     pub async fn punsubscribe(&self, patterns: impl ToArgs) -> Result<()> {
@@ -235,7 +247,7 @@ impl SubscriberHandle {
 
     /// Ends subscriptions to shard channels; otherwise as [`unsubscribe`](Self::unsubscribe).
     ///
-    /// # Errors
+    /// # Errors and cancel safety
     ///
     /// As [`unsubscribe`](Self::unsubscribe).
     pub async fn sunsubscribe(&self, channels: impl ToArgs) -> Result<()> {
@@ -243,7 +255,7 @@ impl SubscriberHandle {
     }
 
     /// All subscriptions with the node that sends the messages of each, sorted; those too that are asked for and not
-    /// confirmed. Empty if the subscriber is gone.
+    /// confirmed. Empty if the subscriber is gone. The future may be dropped at any time: it only asks.
     pub async fn subscriptions(&self) -> Vec<SubscriptionState> {
         let (done, answer) = oneshot::channel();
         // Who is gone has dropped `done`, which the answer tells.

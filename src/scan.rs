@@ -28,13 +28,20 @@ const PARALLEL: usize = 4;
 /// A scan that is about to begin, made by [`Client::scan`](crate::Client::scan): all keys of the cluster, page by page or
 /// key by key, by [SCAN](https://redis.io/docs/latest/commands/scan/) at each primary.
 ///
-/// ```no_run
-/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::Commands;
+///
+/// client.mset((0..500).map(|number| (format!("session:{number}"), number))).await?;
 /// let mut pages = client.scan().pattern("session:*").count(1000).pages();
 /// while let Some(page) = pages.next().await {
 ///     client.unlink(page?).await?;
 /// }
-/// # use keyslot::Commands;
+/// assert_eq!(client.dbsize().await?, 0);
 /// # Ok(())
 /// # }
 /// ```

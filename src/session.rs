@@ -40,8 +40,12 @@ use crate::transaction::read_replies;
 ///
 /// All keys must be in the slot of the session's key; others are refused before anything is sent.
 ///
-/// ```no_run
-/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
 /// loop {
 ///     let mut session = client.session("{bank}:ann").await?;
 ///     session.watch(["{bank}:ann", "{bank}:bo"]).await?;
@@ -53,7 +57,7 @@ use crate::transaction::read_replies;
 ///         Ok(None) => {} // Somebody else has changed a balance: once more.
 ///         // Its slot has moved, or its node was failed over, and nothing was executed.
 ///         Err(error) if error.outcome() != keyslot::Outcome::MaybeExecuted => {}
-///         Err(error) => return Err(error),
+///         Err(error) => return Err(error.into()),
 ///     }
 /// }
 /// # Ok(())
@@ -127,6 +131,15 @@ impl Session {
     /// only if none of these keys has been changed by anybody from now on.
     ///
     /// Since 2.2, O(1) for each key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) without a key, and [`ErrorKind::CrossSlot`](crate::ErrorKind::CrossSlot) with one
+    /// of another slot: nothing was sent. [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) if the session is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the session, unless nothing was sent yet.
     pub async fn watch(&mut self, keys: impl ToArgs) -> Result<()> {
         let command: Command = known!("WATCH").keys(keys.into_args()).into();
         // As long as nothing was answered on the connection, a second one does no harm.
@@ -145,6 +158,10 @@ impl Session {
     /// connection when a session ends without a transaction.
     ///
     /// Since 2.2, O(1).
+    ///
+    /// # Errors and cancel safety
+    ///
+    /// As of [`watch`](Self::watch).
     pub async fn unwatch(&mut self) -> Result<()> {
         let command = Command::from(known!("UNWATCH")).idempotent();
         let () = self.run(Unit::Command(&command), Mark::Wiped, None).await?;
@@ -169,6 +186,15 @@ impl Session {
     /// does later: replicas that have the write are as a rule preferred, but not by guarantee.
     ///
     /// Since 3.0, O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if nothing was written or `timeout` is zero (for ever, to the server) or longer than
+    /// it can be told. [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) if the session is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the session.
     pub async fn wait(&mut self, replicas: u32, timeout: Duration) -> Result<u64> {
         let command = known!("WAIT").arg(replicas).arg(millis(timeout)?).into();
         self.acknowledged(command, timeout).await
@@ -179,6 +205,10 @@ impl Session {
     ///
     /// Since 7.2 (Valkey 7.2), O(1). Older servers answer that they do not know it, and a node without an append-only file
     /// refuses `local`.
+    ///
+    /// # Errors and cancel safety
+    ///
+    /// As of [`wait`](Self::wait).
     pub async fn wait_aof(&mut self, local: bool, replicas: u32, timeout: Duration) -> Result<OnDisk> {
         let command = known!("WAITAOF").arg(u8::from(local)).arg(replicas).arg(millis(timeout)?).into();
         self.acknowledged(command, timeout).await

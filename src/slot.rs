@@ -17,7 +17,7 @@ static CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
 /// ```
 /// use keyslot::Slot;
 ///
-/// assert_eq!(Slot::of_key(b"{user1000}.following"), Slot::of_key(b"{user1000}.followers"));
+/// assert_eq!(Slot::of_key("{user1000}.following"), Slot::of_key("{user1000}.followers"));
 /// assert_eq!(Slot::of_key(b"foo").get(), 12182);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,8 +33,8 @@ impl Slot {
     /// between them, the whole key is hashed.
     #[inline]
     #[must_use]
-    pub fn of_key(key: &[u8]) -> Self {
-        Self(CRC.checksum(hash_tag(key)) % Self::COUNT)
+    pub fn of_key(key: impl AsRef<[u8]>) -> Self {
+        Self(CRC.checksum(hash_tag(key.as_ref())) % Self::COUNT)
     }
 
     /// The slot with this number, or `None` from [`Slot::COUNT`] on.

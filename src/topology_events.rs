@@ -25,17 +25,30 @@ use crate::topology::changes::TopologyEvent;
 ///
 /// It ends when the client is [closed](Client::close) or its last handle is dropped: the stream is no handle.
 ///
-/// ```no_run
-/// # async fn example(client: keyslot::Client) {
-/// use keyslot::TopologyEvent;
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::{Slot, TopologyEvent};
 ///
 /// let mut events = client.topology_events();
+/// # use keyslot::Commands;
+/// let primary = cluster.primary_of(Slot::of_key("k")).ok_or("nobody serves it")?;
+/// cluster.kill(&primary)?; // a simulated one
+/// # client.set("k", 1).await?;
 /// while let Some(event) = events.next().await {
 ///     match event {
-///         TopologyEvent::PrimaryPromoted { node, replaced, .. } => println!("{node} in place of {replaced}"),
+///         TopologyEvent::PrimaryPromoted { node, replaced, .. } => {
+///             println!("{node} in place of {replaced}");
+///             assert_eq!(replaced, primary);
+///             break; // or go on for ever
+///         }
 ///         other => println!("{other}"),
 ///     }
 /// }
+/// # Ok(())
 /// # }
 /// ```
 #[must_use = "a stream does nothing unless it is polled"]

@@ -28,11 +28,16 @@ use crate::stats::operation::{Batch, error_of, observe_batch};
 ///
 /// Source: [transactions](https://redis.io/docs/latest/develop/using-commands/transactions/).
 ///
-/// ```no_run
-/// # async fn example(client: keyslot::Client) -> keyslot::Result<()> {
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
 /// let mut tx = client.transaction();
 /// tx.incr("{u:1}:visits").expire("{u:1}:visits", 60);
-/// let (visits, _): (i64, bool) = tx.run().await?;
+/// let (visits, is_there): (i64, bool) = tx.run().await?;
+/// assert_eq!((visits, is_there), (1, true));
 /// # Ok(())
 /// # }
 /// ```

@@ -29,6 +29,29 @@ use crate::transport::Connector;
 ///
 /// Made by [`Client::admin`] or [`ClientBuilder::admin`], with the credentials, time-outs and connector of those.
 /// Cheap to clone.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::admin::Rebalance;
+///
+/// let admin = client.admin();
+/// let report = admin.check().await?;
+/// assert!(report.is_ok(), "{report}");
+/// let plan = admin.rebalance(Rebalance::new()).await?;
+/// println!("{plan}"); // `plan.run(..)` would do it
+/// assert!(plan.is_empty(), "each primary has its share");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Its methods only ask, and make plans of what they are told: dropping their futures changes nothing. What a plan does when its
+/// run is dropped, [`Plan::run`](crate::admin::Plan::run) says.
 #[derive(Clone)]
 pub struct Admin {
     shared: Arc<Shared>,

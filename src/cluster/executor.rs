@@ -90,9 +90,14 @@ pub(crate) async fn execute_and_wait(
         jobs.iter_mut().for_each(Job::read_at_primary);
     }
     let acknowledged = run(core, &mut jobs, deadline, wait).await;
-    let mut whole = Vec::with_capacity(commands.len());
-    let mut rest = jobs.as_mut_slice();
-    for Special { place, command, plan } in &specials {
+    (results_of(&specials, &mut jobs, commands.len()), acknowledged)
+}
+
+/// The result of each of `count` commands, in order, by those of all jobs that [`weave`] made of them.
+pub(super) fn results_of(specials: &[Special<'_>], jobs: &mut [Job<'_>], count: usize) -> Vec<Result<Value>> {
+    let mut whole = Vec::with_capacity(count);
+    let mut rest = jobs;
+    for Special { place, command, plan } in specials {
         let plain = rest.split_off_mut(..place - whole.len()).unwrap_or_default();
         whole.extend(plain.iter_mut().map(Job::take_result));
         whole.push(match plan {
@@ -106,7 +111,7 @@ pub(crate) async fn execute_and_wait(
         });
     }
     whole.extend(rest.iter_mut().map(Job::take_result));
-    (whole, acknowledged)
+    whole
 }
 
 /// The commands with what servers know of those that the table does not. A server that does not know one either, or must not
@@ -200,7 +205,7 @@ pub(crate) async fn execute_each(
 }
 
 /// A command that does not go to one place as it is.
-struct Special<'a> {
+pub(super) struct Special<'a> {
     /// Its place among the commands.
     place: usize,
     command: &'a Command,
@@ -209,7 +214,7 @@ struct Special<'a> {
 }
 
 /// A job for each usual command, and the special ones; both in order.
-fn plan_all<'a>(core: &Core, commands: &'a [Command]) -> (Vec<Job<'a>>, Vec<Special<'a>>) {
+pub(super) fn plan_all<'a>(core: &Core, commands: &'a [Command]) -> (Vec<Job<'a>>, Vec<Special<'a>>) {
     let routes = core.routes();
     let mut jobs = Vec::with_capacity(commands.len());
     let mut specials = Vec::new();
@@ -229,7 +234,7 @@ fn plan_all<'a>(core: &Core, commands: &'a [Command]) -> (Vec<Job<'a>>, Vec<Spec
 }
 
 /// Puts the jobs of each special command between those of the commands before and behind it.
-fn weave<'a>(core: &Core, plain: Vec<Job<'a>>, specials: &'a [Special<'a>]) -> Vec<Job<'a>> {
+pub(super) fn weave<'a>(core: &Core, plain: Vec<Job<'a>>, specials: &'a [Special<'a>]) -> Vec<Job<'a>> {
     if specials.is_empty() {
         return plain;
     }
@@ -274,7 +279,7 @@ pub(crate) async fn execute_transaction(
 
 /// Makes attempts until each job is settled or the deadline has passed. No group of jobs waits for another: a node that
 /// is silent holds up its own jobs only. Each group with writes has `wait` behind it; what these said is returned.
-async fn run<'a>(
+pub(super) async fn run<'a>(
     core: &Core,
     jobs: &mut [Job<'a>],
     deadline: Deadline,

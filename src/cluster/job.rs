@@ -100,6 +100,13 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// How often it was tried, and the redirects that were followed; of a job that is settled, see [`Job::with_witness`].
+    pub(crate) fn tries(&self) -> (u32, &[Redirect]) {
+        let Some(history) = &self.history else { return (0, &[]) };
+        // The last attempt of those that succeed is not among the troubled ones.
+        (history.attempts + u32::from(matches!(self.result, Some(Ok(_)))), &history.trail)
+    }
+
     #[inline]
     pub(crate) fn place(&self) -> &Place {
         &self.place
@@ -165,6 +172,9 @@ impl<'a> Job<'a> {
         match self.unit.reply(replies, count, of_one) {
             Ok(value) if asked.is_replica && config.check_missing && value.says_missing() => {
                 // It goes again, to the primary.
+                if let Some(history) = &mut self.history {
+                    history.begin_attempt(asked.node);
+                }
                 self.read_at_primary();
                 Aftermath::Nothing
             }
@@ -472,7 +482,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn slot(&self) -> Option<Slot> {
+    pub(crate) fn slot(&self) -> Option<Slot> {
         match (&self.unit, &self.place) {
             (_, Place::Slot(slot) | Place::Read(slot)) => Some(*slot),
             (Unit::Command(command), Place::Node(_) | Place::Shard { .. } | Place::Any) => {

@@ -19,3 +19,4 @@ mod refresher;
 pub(crate) mod routes;
 pub(crate) mod topology_feed;
 pub(crate) mod unit;
+pub(crate) mod way;

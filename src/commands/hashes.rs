@@ -50,8 +50,8 @@ macro_rules! hash_commands {
             /// [HGETEX](https://redis.io/docs/latest/commands/hgetex/): the values of fields, which get a time to live.
             ///
             /// Since 8.0 (Valkey 9.0), O(n) in the number of fields.
-            fn hgetex<R>(key: impl ToArg, fields: impl ToArgs, expiry: options::Expiry) -> R =
-                known!("HGETEX").key(key).args(expiry.into_args()).arg("FIELDS").counted_args(fields);
+            fn hgetex<R>(key: impl ToArg, fields: impl ToArgs, expiry: impl Into<options::Expiry>) -> R =
+                known!("HGETEX").key(key).args(expiry.into().into_args()).arg("FIELDS").counted_args(fields);
 
             /// [HGETEX](https://redis.io/docs/latest/commands/hgetex/): the values of fields, whose time to live is taken away.
             ///

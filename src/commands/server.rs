@@ -33,13 +33,13 @@ macro_rules! server_commands {
             fn flushall_options(mode: options::FlushMode) -> () =
                 known!("FLUSHALL").arg(mode);
 
-            /// [FLUSHDB](https://redis.io/docs/latest/commands/flushdb/): as `flushall`: in a cluster there is one database.
+            /// [FLUSHDB](https://redis.io/docs/latest/commands/flushdb/): deletes every key of the database 0, which this client uses, of every primary: all that there are, but for other databases of Valkey 9.
             ///
             /// Since 1.0, O(n) in the number of keys.
             fn flushdb() -> () =
                 known!("FLUSHDB");
 
-            /// [FLUSHDB](https://redis.io/docs/latest/commands/flushdb/): as `flushall_options`.
+            /// [FLUSHDB](https://redis.io/docs/latest/commands/flushdb/): as `flushdb`, before the reply or in the background.
             ///
             /// Since 4.0 (`Sync` 6.2), O(n) in the number of keys.
             fn flushdb_options(mode: options::FlushMode) -> () =

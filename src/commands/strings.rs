@@ -61,8 +61,8 @@ macro_rules! string_commands {
             /// A key of another type is a `WRONGTYPE` error.
             ///
             /// Since 6.2, O(1).
-            fn getex<R>(key: impl ToArg, expiry: options::Expiry) -> R =
-                known!("GETEX").key(key).args(expiry.into_args());
+            fn getex<R>(key: impl ToArg, expiry: impl Into<options::Expiry>) -> R =
+                known!("GETEX").key(key).args(expiry.into().into_args());
 
             /// [GETEX](https://redis.io/docs/latest/commands/getex/): the value of `key`, whose time to live is taken away.
             ///

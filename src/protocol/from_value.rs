@@ -1,18 +1,19 @@
 //! [`FromValue`]: replies as the types of the caller.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use thiserror::Error;
 
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 
 /// A type that a reply can be read as.
 ///
-/// RESP2 and RESP3 forms of the same fact are read alike: a map may come as a flat array, a double as a text, a
-/// truth value as 0 or 1. A nil is read by `Option<T>` (and `Value`, `()`, `bool`) only, so an absent key is never
+/// RESP2 and RESP3 forms of the same fact are read alike: a map may come as a flat array, a double as a text (so a double that
+/// is a whole number is read as an integer too), a truth value as 0 or 1. A nil is read by `Option<T>` (and `Value`, `()`, `bool`) only, so an absent key is never
 /// mistaken for an empty one.
 ///
 /// ```
@@ -38,6 +39,12 @@ use crate::protocol::value::Value;
 /// # Ok(())
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a reply cannot be read as `{Self}`",
+    note = "replies are read as numbers, `String`, `Vec<u8>`, `bytes::Bytes`, `bool`, `()`, `keyslot::Value`, and `Option`s, lists, sets, \
+            maps, arrays and tuples (up to 12) of these; own types implement `FromValue`, or `serde::Deserialize` and are read as \
+            `keyslot::Serde<T>` (feature `serde`)"
+)]
 pub trait FromValue: Sized {
     /// Reads `value`.
     fn from_value(value: Value) -> Result<Self, ConversionError>;
@@ -56,7 +63,7 @@ pub trait FromValue: Sized {
 }
 
 /// Why a reply cannot be read as the type asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConversionError {
     /// The reply has another type.
@@ -131,6 +138,14 @@ impl ConversionError {
     }
 }
 
+/// Of a reply that was read by hand, as those of [`Pipeline::run_each`](crate::Pipeline::run_each) are. Whatever it was the reply
+/// to was executed, so the outcome is [`Outcome::MaybeExecuted`].
+impl From<ConversionError> for Error {
+    fn from(error: ConversionError) -> Self {
+        Self::new(ErrorKind::Conversion, Outcome::MaybeExecuted, "a reply does not fit").with_source(error)
+    }
+}
+
 impl FromValue for Value {
     fn from_value(value: Value) -> Result<Self, ConversionError> {
         Ok(value)
@@ -180,6 +195,11 @@ macro_rules! integers {
                 match &value {
                     Value::Int(number) => <$ty>::try_from(*number)
                         .map_err(|_| ConversionError::bad_content(number.to_string().as_bytes(), WANTED)),
+                    // RESP2 sends both as what can be read as a number.
+                    Value::Bool(flag) => Ok(<$ty>::from(*flag)),
+                    Value::Double(number) => whole(*number)
+                        .and_then(|number| <$ty>::try_from(number).ok())
+                        .ok_or_else(|| ConversionError::bad_content(number.to_string().as_bytes(), WANTED)),
                     other => parsed(other, WANTED),
                 }
             }
@@ -188,6 +208,13 @@ macro_rules! integers {
 }
 
 integers!(i8 i16 i32 i64 i128 isize u16 u32 u64 u128 usize);
+
+/// The integer that a double is exactly, if it is one: to 2^53 either way, beyond which doubles leave integers out.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    // The cast is exact within these bounds.
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+}
 
 impl FromValue for u8 {
     fn from_value(value: Value) -> Result<Self, ConversionError> {
@@ -234,6 +261,7 @@ impl FromValue for Bytes {
             Value::Verbatim { text, .. } => Ok(text),
             Value::Int(number) => Ok(number.to_string().into()),
             Value::Double(number) => Ok(number.to_string().into()),
+            Value::Bool(flag) => Ok(Bytes::from_static(if flag { b"1" } else { b"0" })),
             other => Err(ConversionError::wrong_type(&other, "a string")),
         }
     }
@@ -245,6 +273,18 @@ impl FromValue for String {
         // A reply that nobody else holds gives its buffer away: no copy.
         Self::from_utf8(bytes.into())
             .map_err(|error| ConversionError::bad_content(error.as_bytes(), "a UTF-8 text"))
+    }
+}
+
+impl FromValue for Box<str> {
+    fn from_value(value: Value) -> Result<Self, ConversionError> {
+        String::from_value(value).map(Self::from)
+    }
+}
+
+impl FromValue for Arc<str> {
+    fn from_value(value: Value) -> Result<Self, ConversionError> {
+        String::from_value(value).map(Self::from)
     }
 }
 
@@ -265,6 +305,21 @@ impl<T: FromValue> FromValue for Vec<T> {
             Value::Bulk(bytes) | Value::Simple(bytes) => T::vec_from_bytes(bytes),
             other => T::vec_from_items(items(other, "a list")?),
         }
+    }
+}
+
+impl<T: FromValue> FromValue for VecDeque<T> {
+    fn from_value(value: Value) -> Result<Self, ConversionError> {
+        Vec::from_value(value).map(Self::from)
+    }
+}
+
+/// A list of exactly `N` elements; bytes of that length for `u8`.
+impl<T: FromValue, const N: usize> FromValue for [T; N] {
+    fn from_value(value: Value) -> Result<Self, ConversionError> {
+        Vec::<T>::from_value(value)?
+            .try_into()
+            .map_err(|items: Vec<T>| ConversionError::WrongLength { got: items.len(), wanted: N })
     }
 }
 
@@ -355,7 +410,8 @@ tuples! {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet, HashMap};
+    use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+    use std::sync::Arc;
 
     use bytes::Bytes;
 
@@ -378,6 +434,37 @@ mod tests {
         assert_eq!(bool::from_value(Value::OK), Ok(true));
         assert_eq!(bool::from_value(Value::Nil), Ok(false));
         assert_eq!(Option::<String>::from_value(Value::Nil), Ok(None));
+        assert_eq!(Arc::<str>::from_value(bulk("a")), Ok("a".into()));
+    }
+
+    #[test]
+    fn what_resp3_sends_as_another_type_is_read_as_what_resp2_sends() {
+        for (resp3, resp2) in [
+            (Value::Double(3.0), bulk("3")),
+            (Value::Double(-0.0), bulk("-0")),
+            (Value::Bool(true), Value::Int(1)),
+            (Value::Bool(false), Value::Int(0)),
+        ] {
+            assert_eq!(i64::from_value(resp3.clone()), i64::from_value(resp2.clone()));
+            assert_eq!(bool::from_value(resp3.clone()).ok(), bool::from_value(resp2.clone()).ok());
+            assert_eq!(String::from_value(resp3), String::from_value(resp2));
+        }
+        let scores = Value::Array(vec![Value::Array(vec![bulk("ann"), Value::Double(7.0)])]);
+        assert_eq!(Vec::from_value(scores), Ok(vec![("ann".to_owned(), 7_u32)]));
+        for (number, text) in [(1.5, "1.5"), (1e300, "1"), (f64::NAN, "NaN"), (-1.0, "-1")] {
+            let error = u64::from_value(Value::Double(number)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the reply \"{text}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_array_has_the_length_that_it_says() {
+        let list = || Value::Array(vec![bulk("a"), Value::Nil]);
+        assert_eq!(<[Option<String>; 2]>::from_value(list()), Ok([Some("a".to_owned()), None]));
+        let error = <[Option<String>; 3]>::from_value(list()).unwrap_err();
+        assert_eq!(error, ConversionError::WrongLength { got: 2, wanted: 3 });
+        assert_eq!(<[u8; 3]>::from_value(bulk("abc")), Ok(*b"abc"));
+        assert_eq!(VecDeque::from_value(list()), Ok(VecDeque::from([Some("a".to_owned()), None])));
     }
 
     #[test]

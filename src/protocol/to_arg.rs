@@ -25,6 +25,14 @@ use crate::slot::Slot;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a command",
+    label = "not one argument: neither text, nor bytes, nor a number",
+    note = "an argument is a text (`&str`, `String`), bytes (`&[u8]`, `Vec<u8>`, `Bytes`), a number or a `bool`; lend another form \
+            of them (`&*text`), write what has a text as one (`uuid.to_string()`), or implement `ToArg`",
+    note = "several arguments go to methods that take them: `Command::args`, `Command::keys`, or a list where a method has `impl \
+            ToArgs`; an `Option` is no argument: leave it out, or say what stands for it"
+)]
 pub trait ToArg {
     /// Writes `self` as one argument.
     fn write_arg(self, arg: ArgWriter<'_>) -> WrittenArg;
@@ -94,6 +102,7 @@ borrowed! {
     &str => |text| text.as_bytes();
     &&str => |text| text.as_bytes();
     &&String => |text| text.as_bytes();
+    &&&str => |text| text.as_bytes();
     Box<str> => |text| text.as_bytes();
     &Box<str> => |text| text.as_bytes();
     Arc<str> => |text| text.as_bytes();
@@ -104,6 +113,10 @@ borrowed! {
     &[u8] => |bytes| bytes;
     &&[u8] => |bytes| bytes;
     &Vec<u8> => |bytes| bytes;
+    &mut str => |text| text.as_bytes();
+    &mut String => |text| text.as_bytes();
+    Box<[u8]> => |bytes| &bytes;
+    &Box<[u8]> => |bytes| bytes;
     Arc<[u8]> => |bytes| &bytes;
     &Arc<[u8]> => |bytes| bytes;
 }
@@ -167,6 +180,19 @@ numbers!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize, |value, arg| {
     arg.bytes(itoa::Buffer::new().format(value).as_bytes())
 });
 numbers!(f32 f64, |value, arg| arg.bytes(value.to_string().as_bytes()));
+
+/// 1 or 0, as [`FromValue`](crate::FromValue) reads it.
+impl ToArg for bool {
+    fn write_arg(self, arg: ArgWriter<'_>) -> WrittenArg {
+        arg.bytes(if self { b"1" } else { b"0" })
+    }
+}
+
+impl ToArg for &bool {
+    fn write_arg(self, arg: ArgWriter<'_>) -> WrittenArg {
+        (*self).write_arg(arg)
+    }
+}
 
 impl ToArg for Slot {
     fn write_arg(self, arg: ArgWriter<'_>) -> WrittenArg {

@@ -10,6 +10,31 @@ use crate::protocol::to_arg::ToArg;
 /// One argument, or an array, slice or vector of them: `del("a")` as well as `del(["a", "b"])`.
 ///
 /// Bytes (`&[u8]`, `[u8; N]`, `Vec<u8>`) are one argument, never a list of small numbers. An iterator stands in [`Each`].
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use std::collections::HashSet;
+///
+/// use keyslot::{Commands, Each};
+///
+/// client.sadd("tags", "red").await?;
+/// client.sadd("tags", ["green", "blue"]).await?;
+/// client.sadd("tags", vec!["grey".to_owned()]).await?;
+/// client.sadd("tags", Each(HashSet::from(["white"]))).await?;
+/// assert_eq!(client.scard("tags").await?, 5);
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither one argument of a command nor a list of them",
+    label = "not a text, bytes, a number, or an array, slice or `Vec` of these",
+    note = "an iterator, a set or a list of another type stands in `keyslot::Each(..)`; what has a text is written as one \
+            (`uuid.to_string()`)"
+)]
 pub trait ToArgs {
     /// What stands as one argument.
     type Arg: ToArg;
@@ -19,6 +44,11 @@ pub trait ToArgs {
 }
 
 /// A type that may be an element of a list of arguments; `u8` is not one, because a list of it is bytes.
+#[diagnostic::on_unimplemented(
+    message = "a list of `{Self}` is no list of arguments",
+    note = "lists are of texts (`&str`, `String`), bytes (`&[u8]`, `Vec<u8>`, `Bytes`) and numbers; a list of another type that is an \
+            argument stands in `keyslot::Each(..)`"
+)]
 pub trait Element: ToArg {
     /// The same, lent.
     type Lent<'a>: ToArg
@@ -59,8 +89,18 @@ single! {
     &Bytes, lent as &'l Bytes: |bytes| bytes;
     Vec<u8>, lent as &'l Vec<u8>: |bytes| bytes;
     &[u8], lent as &'l [u8]: |bytes| bytes;
+    &&str, lent as &'l str: |text| text;
+    &&String, lent as &'l str: |text| text.as_str();
+    &Cow<'_, str>, lent as &'l str: |text| text;
     Box<str>, lent as &'l str: |text| text;
+    &Box<str>, lent as &'l str: |text| text;
     Arc<str>, lent as &'l str: |text| text;
+    &Arc<str>, lent as &'l str: |text| text;
+    &&[u8], lent as &'l [u8]: |bytes| bytes;
+    Box<[u8]>, lent as &'l [u8]: |bytes| bytes;
+    Arc<[u8]>, lent as &'l [u8]: |bytes| bytes;
+    &Arc<[u8]>, lent as &'l [u8]: |bytes| bytes;
+    bool, lent as bool: |flag| *flag;
     i8, lent as i8: |number| *number;
     i16, lent as i16: |number| *number;
     i32, lent as i32: |number| *number;
@@ -74,6 +114,12 @@ single! {
     usize, lent as usize: |number| *number;
     f32, lent as f32: |number| *number;
     f64, lent as f64: |number| *number;
+    &i32, lent as i32: |number| **number;
+    &i64, lent as i64: |number| **number;
+    &u32, lent as u32: |number| **number;
+    &u64, lent as u64: |number| **number;
+    &usize, lent as usize: |number| **number;
+    &f64, lent as f64: |number| **number;
 }
 
 /// The items of any iterator, where a command takes one argument or several.
@@ -105,6 +151,14 @@ impl<const N: usize> Element for &[u8; N] {
 
     fn lend(&self) -> Self::Lent<'_> {
         self
+    }
+}
+
+impl<const N: usize> ToArgs for [u8; N] {
+    type Arg = Self;
+
+    fn into_args(self) -> impl Iterator<Item = Self> {
+        std::iter::once(self)
     }
 }
 
@@ -201,6 +255,7 @@ mod tests {
     #[test]
     fn bytes_are_one_argument() {
         assert_eq!(written(b"abc"), ["abc"]);
+        assert_eq!(written(*b"abc"), ["abc"]);
         assert_eq!(written(&b"abc"[..]), ["abc"]);
         assert_eq!(written(b"abc".to_vec()), ["abc"]);
         assert_eq!(written([b"a", b"b"]), ["a", "b"]);

@@ -186,7 +186,7 @@ fn keys_of(command: &Command, spec: Option<&CommandSpec>) -> Result<Keys, Error>
     };
     let args: Vec<&[u8]> = command.body().iter().collect();
     let mut positions = positions(spec, args.len(), |place| args.get(place).copied().unwrap_or_default())?;
-    let slot_at = |place: usize| args.get(place).map(|key| Slot::of_key(key));
+    let slot_at = |place: usize| args.get(place).map(Slot::of_key);
     let Some((first, slot)) = positions.next().and_then(|first| Some((first, slot_at(first)?))) else {
         return Ok(Keys::Unmarked);
     };

@@ -18,6 +18,14 @@ impl Script {
     /// included, so that no call has to send the source. A node that is added later learns it by its first call.
     ///
     /// Since 2.6, O(n) in the length of the source.
+    ///
+    /// # Errors
+    ///
+    /// If one node could not be told, or refuses it (a mistake in the source); others may know it then, which does no harm.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Request`](crate::Request): some nodes may know it then.
     pub async fn load(&self, client: &Client) -> Result<()> {
         client.execute(known!("SCRIPT LOAD").arg(&self.source).into()).await
     }

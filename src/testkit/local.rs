@@ -32,6 +32,11 @@ const MIGRATE_MILLIS: u32 = 20_000;
 /// Nodes are named by their addresses, which never change. Methods that take one fail with
 /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it is no node of this cluster. Everything takes `&self`, so that a
 /// cluster can be shared with the tasks that disturb it.
+///
+/// # Cancel safety
+///
+/// Dropping the future of [`start`](Self::start) ends the servers that it has started. Of all other methods it leaves the cluster as
+/// it is at that moment: what was sent is done, and a slot that was moving stays open.
 pub struct LocalCluster {
     /// Dropped before `home`.
     nodes: Mutex<Vec<Arc<Process>>>,

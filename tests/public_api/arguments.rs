@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyslot::options::{Expiry, ScanOptions, SetOptions, XaddOptions, Xtrim, ZaddOptions};
 use keyslot::{Bytes, Client, Command, Commands, Each, ToArg};
@@ -46,6 +47,11 @@ async fn texts_bytes_and_numbers_are_one_argument() {
     assert_eq!(kept(client, usize::MIN).await, "0");
     assert_eq!(kept(client, 0.1).await, "0.1");
     assert_eq!(kept(client, 1.5_f32).await, "1.5");
+    assert_eq!(kept(client, true).await, "1");
+    assert_eq!(kept(client, &false).await, "0");
+    assert_eq!(kept(client, &&text).await, text);
+    assert_eq!(kept(client, &mut text.to_owned()).await, text);
+    assert_eq!(kept(client, Box::<[u8]>::from(&bytes[..])).await, text);
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,6 +75,15 @@ async fn one_argument_or_several_are_said_alike() {
     assert_eq!(client.exists(&bytes).await.unwrap(), 2);
     assert_eq!(client.exists(Each(&set)).await.unwrap(), 2);
     assert_eq!(client.exists(Each(strings.iter().chain(&strings))).await.unwrap(), 4);
+    for text in texts.iter().chain([&"c"]) {
+        assert_eq!(client.exists(text).await.unwrap(), 1);
+    }
+    let (shared, perhaps_lent) = (Arc::<str>::from("a"), Cow::Borrowed("a"));
+    assert_eq!(client.exists(&shared).await.unwrap() + client.exists(shared).await.unwrap(), 2);
+    assert_eq!(client.exists(&perhaps_lent).await.unwrap() + client.exists(perhaps_lent).await.unwrap(), 2);
+    assert_eq!(client.sadd("numbers", [&1, &2]).await.unwrap(), 2);
+    assert_eq!(client.sadd("flags", [true, false]).await.unwrap(), 2);
+    assert_eq!(client.del(["numbers", "flags"]).await.unwrap(), 2);
     assert_eq!(client.del(strings).await.unwrap(), 2);
     assert_eq!(client.del(Each(["c", "d"].into_iter().filter(|key| *key != "d"))).await.unwrap(), 1);
     assert_eq!(client.dbsize().await.unwrap(), 0);
@@ -102,6 +117,12 @@ async fn options_are_named() {
     assert!((1..=30_000).contains(&ttl), "{ttl}");
     let value: String = client.getex("k", Expiry::Ex(60)).await.unwrap();
     assert_eq!((value.as_str(), client.ttl("k").await.unwrap()), ("1", 60));
+    let value: String = client.getex("k", Duration::from_millis(1500)).await.unwrap();
+    let ttl = client.pttl("k").await.unwrap();
+    assert!(value == "1" && (1..=1500).contains(&ttl), "{ttl}");
+    let options = SetOptions::new().xx().expiry(Duration::from_secs(90));
+    assert!(client.set_options::<bool>("k", "1", options).await.unwrap());
+    assert_eq!(client.ttl("k").await.unwrap(), 90);
     let value: String = client.getex_persist("k").await.unwrap();
     assert_eq!((value.as_str(), client.pttl("k").await.unwrap()), ("1", -1));
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use keyslot::testkit::SimCluster;
 use keyslot::testkit::sim::{Fault, FaultKind};
-use keyslot::{Client, Command, Commands, ConversionError, Error, ErrorKind, Outcome, RedirectKind, Slot};
+use keyslot::{
+    Client, Command, Commands, ConversionError, Error, ErrorKind, FromValue, Outcome, RedirectKind, Slot,
+};
 
 use crate::{connected, started};
 
@@ -15,6 +17,23 @@ fn may_be_sent_again(error: &Error) -> bool {
         Outcome::NotSent => true,
         Outcome::Rejected | Outcome::MaybeExecuted => false,
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_are_read_by_hand_end_in_the_same_error() -> keyslot::Result<()> {
+    let (_cluster, client) = started().await;
+    let mut pipe = client.pipeline();
+    pipe.incr("n").get("none");
+    let mut replies = pipe.run_each().await?.into_iter();
+    let (count, none) = (replies.next().unwrap()?, replies.next().unwrap()?);
+    assert_eq!(i64::from_value(count)?, 1);
+    let error = Error::from(String::from_value(none).unwrap_err());
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Conversion, Outcome::MaybeExecuted));
+    assert_eq!(
+        error.to_string(),
+        "a reply does not fit: the reply is nil, wanted a string; ask for an Option to allow it"
+    );
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]

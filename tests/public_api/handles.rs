@@ -48,6 +48,7 @@ async fn every_future_can_be_sent_to_another_thread() {
     assert_eq!(request.await.unwrap(), 2);
     assert_eq!(is_sent(client.execute::<i64>(Command::new("INCR").key("k"))).await.unwrap(), 3);
     assert_eq!(is_sent(client.get::<String>("k").timeout(Duration::from_secs(1))).await.unwrap(), "3");
+    assert_eq!(is_sent(client.get::<String>("k").traced()).await.0.unwrap(), "3");
     let mut pipeline = client.pipeline();
     pipeline.get("k");
     assert_eq!(is_sent(pipeline.run::<Vec<i64>>()).await.unwrap(), [3]);

@@ -1,6 +1,6 @@
 //! What a reply may be read as.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use keyslot::json::{Json, to_json};
 use keyslot::replies::StreamEntry;
@@ -40,6 +40,9 @@ async fn lists_sets_and_maps_are_the_standard_ones() {
     client.rpush("l", [1, 2, 3]).await.unwrap();
     assert_eq!(client.lrange::<Vec<i64>>("l", 0, -1).await.unwrap(), [1, 2, 3]);
     assert_eq!(client.lrange::<(i64, String, f64)>("l", 0, -1).await.unwrap(), (1, "2".to_owned(), 3.0));
+    assert_eq!(client.lrange::<[i64; 3]>("l", 0, -1).await.unwrap(), [1, 2, 3]);
+    assert_eq!(client.lrange::<VecDeque<u8>>("l", 0, -1).await.unwrap(), [1, 2, 3]);
+    client.lrange::<[i64; 2]>("l", 0, -1).await.unwrap_err();
     let popped: Option<(String, i64)> = client.blpop(["l"], 1.0).await.unwrap();
     assert_eq!(popped, Some(("l".to_owned(), 1)));
 
@@ -57,6 +60,11 @@ async fn lists_sets_and_maps_are_the_standard_ones() {
     assert_eq!(fields, [Some(2), None]);
 
     client.zadd("z", [(1.5, "a"), (2.0, "b")]).await.unwrap();
+    assert_eq!(
+        client.zrange_with_scores::<Vec<(String, i64)>>("z", 1, 1).await.unwrap(),
+        [("b".to_owned(), 2)]
+    );
+    client.zrange_with_scores::<Vec<(String, i64)>>("z", 0, 0).await.unwrap_err();
     let scores: Vec<(String, f64)> = client.zrange_with_scores("z", 0, -1).await.unwrap();
     assert_eq!(scores, [("a".to_owned(), 1.5), ("b".to_owned(), 2.0)]);
 }

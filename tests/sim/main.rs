@@ -40,6 +40,7 @@ mod schedules;
 mod sessions;
 mod storm;
 mod support;
+mod traced;
 mod truth;
 mod watch_sessions;
 

@@ -58,6 +58,14 @@ pub struct Message {
     pub payload: Bytes,
 }
 
+impl Message {
+    /// What was published, if it is UTF-8.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.payload).ok()
+    }
+}
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Message");

@@ -1,9 +1,31 @@
 //! Times to live, and the options of commands that set values together with one.
 
+use std::time::Duration;
+
 use crate::commands::options::render::{keywords, written};
 use crate::protocol::word::{Word, Words};
 
-/// How long a value lives.
+/// How long a value lives. Where a method takes one, a [`Duration`] stands for [`Px`](Self::Px), rounded up to milliseconds.
+///
+/// The server refuses a time of zero, and one that is too long for its clock.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use std::time::Duration;
+///
+/// use keyslot::Commands;
+/// use keyslot::options::{Expiry, SetOptions};
+///
+/// let () = client.set_options("session:1", "Ann", SetOptions::new().expiry(Duration::from_secs(60))).await?;
+/// let name: String = client.getex("session:1", Expiry::Ex(3600)).await?; // read, and an hour from now
+/// assert_eq!((name.as_str(), client.ttl("session:1").await?), ("Ann", 3600));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// So many seconds.
@@ -14,6 +36,12 @@ pub enum Expiry {
     ExAt(u64),
     /// Until this Unix time in milliseconds.
     PxAt(u64),
+}
+
+impl From<Duration> for Expiry {
+    fn from(time: Duration) -> Self {
+        Self::Px(u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    }
 }
 
 keywords! {
@@ -67,8 +95,8 @@ impl MsetexOptions {
     }
 
     /// For as long as `expiry` says.
-    pub fn expiry(mut self, expiry: Expiry) -> Self {
-        (self.0.expiry, self.0.keepttl) = (Some(expiry), false);
+    pub fn expiry(mut self, expiry: impl Into<Expiry>) -> Self {
+        (self.0.expiry, self.0.keepttl) = (Some(expiry.into()), false);
         self
     }
 
@@ -98,8 +126,8 @@ impl HsetexOptions {
     }
 
     /// For as long as `expiry` says.
-    pub fn expiry(mut self, expiry: Expiry) -> Self {
-        (self.0.expiry, self.0.keepttl) = (Some(expiry), false);
+    pub fn expiry(mut self, expiry: impl Into<Expiry>) -> Self {
+        (self.0.expiry, self.0.keepttl) = (Some(expiry.into()), false);
         self
     }
 
@@ -133,4 +161,24 @@ written! {
     Expiry: |expiry| expiry_words(Some(expiry));
     MsetexOptions: |options| common(options.0, ["NX", "XX"]);
     HsetexOptions: |options| common(options.0, ["FNX", "FXX"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Expiry;
+
+    #[test]
+    fn a_duration_is_never_rounded_down_to_nothing() {
+        for (time, milliseconds) in [
+            (Duration::from_secs(60), 60_000),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_micros(1500), 2),
+            (Duration::ZERO, 0),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(Expiry::from(time), Expiry::Px(milliseconds));
+        }
+    }
 }

@@ -80,9 +80,9 @@ impl SetOptions {
         self.expiry(Expiry::PxAt(timestamp))
     }
 
-    /// For as long as `expiry` says.
-    pub fn expiry(mut self, expiry: Expiry) -> Self {
-        (self.expiry, self.keepttl) = (Some(expiry), false);
+    /// For as long as `expiry` says: an [`Expiry`], or a `Duration` from now on.
+    pub fn expiry(mut self, expiry: impl Into<Expiry>) -> Self {
+        (self.expiry, self.keepttl) = (Some(expiry.into()), false);
         self
     }
 

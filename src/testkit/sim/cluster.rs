@@ -25,6 +25,25 @@ use crate::testkit::sim::reply::Resp;
 use crate::testkit::sim::script::{Script, Step};
 
 /// A whole cluster in this process; made by [`SimCluster::builder`]. Dropping it ends it, its connections too.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use keyslot::testkit::SimCluster;
+/// use keyslot::{Client, Commands, Slot};
+///
+/// let cluster = SimCluster::builder().primaries(3).replicas(1).start_in_memory()?;
+/// let client = Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+///
+/// let slot = Slot::of_key("user:1");
+/// let another = cluster.primary_of(Slot::of_key("a")).ok_or("nobody serves it")?;
+/// client.set("user:1", "Ann").await?;
+/// cluster.move_slot(slot, &another)?;
+/// assert_eq!(client.get::<String>("user:1").await?, "Ann"); // by a redirect
+/// assert_eq!(client.stats().moved, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SimCluster {
     simulation: Arc<Simulation>,

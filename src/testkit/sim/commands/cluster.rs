@@ -80,7 +80,7 @@ fn myshardid(call: &mut Call<'_>) -> Answered {
 }
 
 fn keyslot(call: &mut Call<'_>) -> Answered {
-    reply(Reply::Int(Slot::of_key(&call.arg(2)).get().into()))
+    reply(Reply::Int(Slot::of_key(call.arg(2)).get().into()))
 }
 
 fn countkeysinslot(call: &mut Call<'_>) -> Answered {
