@@ -88,7 +88,12 @@ async fn run(workload: Workload, requests: usize) -> Result<usize, Error> {
     let tasks: Vec<_> = (0..workload.tasks)
         .map(|task| {
             let share = requests / workload.tasks + usize::from(task < requests % workload.tasks);
-            tokio::spawn(ask(client.clone(), Arc::clone(&keys), workload.shape, task * 16, share))
+            let (client, keys, from) = (client.clone(), Arc::clone(&keys), task * 16);
+            match workload.shape {
+                Shape::Get => tokio::spawn(get(client, keys, from, share)),
+                Shape::Pipeline(many) => tokio::spawn(pipeline(client, keys, many, from, share)),
+                Shape::Mget(many) => tokio::spawn(mget(client, keys, many, from, share)),
+            }
         })
         .collect();
     let mut bytes = 0;
@@ -98,31 +103,48 @@ async fn run(workload: Workload, requests: usize) -> Result<usize, Error> {
     Ok(bytes)
 }
 
-async fn ask(
+async fn get(client: Client, keys: Arc<[String]>, from: usize, count: usize) -> Result<usize, Error> {
+    let mut bytes = 0;
+    for key in keys.iter().cycle().skip(from).take(count) {
+        bytes += client.get::<Bytes>(key).await?.len();
+    }
+    Ok(bytes)
+}
+
+async fn pipeline(
     client: Client,
     keys: Arc<[String]>,
-    shape: Shape,
+    many: usize,
     from: usize,
     count: usize,
 ) -> Result<usize, Error> {
     let mut bytes = 0;
     let mut keys = keys.iter().cycle().skip(from);
-    let length = |values: Vec<Option<Bytes>>| values.iter().flatten().map(Bytes::len).sum::<usize>();
     for _ in 0..count {
-        bytes += match shape {
-            Shape::Get => {
-                let Some(key) = keys.next() else { continue };
-                client.get::<Bytes>(key).await?.len()
-            }
-            Shape::Pipeline(many) => {
-                let mut pipeline = client.pipeline();
-                for key in keys.by_ref().take(many) {
-                    pipeline.get(key);
-                }
-                length(pipeline.run().await?)
-            }
-            Shape::Mget(many) => length(client.mget(keys.by_ref().take(many)).await?),
-        };
+        let mut pipeline = client.pipeline();
+        for key in keys.by_ref().take(many) {
+            pipeline.get(key);
+        }
+        bytes += sum(pipeline.run().await?);
     }
     Ok(bytes)
+}
+
+async fn mget(
+    client: Client,
+    keys: Arc<[String]>,
+    many: usize,
+    from: usize,
+    count: usize,
+) -> Result<usize, Error> {
+    let mut bytes = 0;
+    let mut keys = keys.iter().cycle().skip(from);
+    for _ in 0..count {
+        bytes += sum(client.mget(keys.by_ref().take(many)).await?);
+    }
+    Ok(bytes)
+}
+
+fn sum(values: Vec<Option<Bytes>>) -> usize {
+    values.iter().flatten().map(Bytes::len).sum()
 }
