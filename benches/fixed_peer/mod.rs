@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const NODES: u16 = 3;
 
-/// Answers each `GET` with the same value and whatever it does not know with `+OK`.
+/// Answers each `GET` and each key of an `MGET` with the same value, and whatever it does not know with `+OK`.
 #[derive(Debug)]
 pub(crate) struct FixedPeer {
     got: Arc<[u8]>,
@@ -65,10 +65,14 @@ impl Stream {
     /// Answers the commands that are whole.
     fn answer(&mut self) {
         let mut at = 0;
-        while let Some((name, length)) = command(self.commands.get(at..).unwrap_or_default()) {
+        while let Some((name, args, length)) = command(self.commands.get(at..).unwrap_or_default()) {
             at += length;
             match name {
                 b"GET" => self.replies.extend_from_slice(&self.got),
+                b"MGET" => {
+                    self.replies.extend_from_slice(format!("*{}\r\n", args - 1).as_bytes());
+                    (1..args).for_each(|_| self.replies.extend_from_slice(&self.got));
+                }
                 b"HELLO" => self.replies.extend_from_slice(b"%1\r\n+proto\r\n:3\r\n"),
                 b"CLUSTER" => self.replies.extend_from_slice(cluster(&self.commands, at - length).as_bytes()),
                 // With what was sent along, which stands behind the name just as it does in the reply.
@@ -88,8 +92,9 @@ impl Stream {
     }
 }
 
-/// The name of the command at the front of `bytes`, and its length; `None` if it is not whole.
-fn command(bytes: &[u8]) -> Option<(&[u8], usize)> {
+/// The name of the command at the front of `bytes`, how many arguments it has with that, and its length; `None` if it is
+/// not whole.
+fn command(bytes: &[u8]) -> Option<(&[u8], usize, usize)> {
     let (args, mut at) = header(bytes, 0)?;
     let mut name = None;
     for _ in 0..args {
@@ -98,7 +103,7 @@ fn command(bytes: &[u8]) -> Option<(&[u8], usize)> {
         let arg = bytes.get(start..at)?.get(..length)?;
         name = name.or(Some(arg));
     }
-    name.map(|name| (name, at))
+    name.map(|name| (name, args, at))
 }
 
 /// The number in the line at `at`, and where the next line begins.

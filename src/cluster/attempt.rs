@@ -26,10 +26,11 @@ pub(super) enum Attempt {
     Overloaded,
 }
 
+/// Small: it is moved to the heap for each group, as large as the largest of its ways. So the rare ones are boxed.
 pub(super) async fn attempt<'a>(core: &Core, group: Group<'a>, deadline: Deadline) -> (Group<'a>, Attempt) {
     attempted(group.pool.node());
     let attempt = if group.is_exclusive {
-        attempt_alone(core, &group, deadline).await
+        Box::pin(attempt_alone(core, &group, deadline)).await
     } else {
         match group.pool.link(group.lane) {
             Some(link) => send(core, link, group.pieces(), group.length(), deadline, deadline.at).await,
@@ -101,7 +102,8 @@ async fn send(
             OverloadPolicy::Fail => return Attempt::Overloaded,
             OverloadPolicy::Wait => {
                 let mut place = link.budget().line_up();
-                if within(deadline.at, link.budget().take_in_turn(&mut place, room)).await.is_none() {
+                let taking = Box::pin(within(deadline.at, link.budget().take_in_turn(&mut place, room)));
+                if taking.await.is_none() {
                     return lost(LossCause::Expired);
                 }
                 turn = Some(place);
@@ -118,7 +120,7 @@ async fn send(
     }
     if link_deadline.is_some() {
         pending.expire_now();
-        if let Ok(reply) = timeout(LAST_WORD, &mut pending).await {
+        if let Ok(reply) = Box::pin(timeout(LAST_WORD, &mut pending)).await {
             return Attempt::Replied(reply);
         }
     }
@@ -134,5 +136,23 @@ pub(super) async fn within<F: Future>(deadline: Option<Instant>, future: F) -> O
     match deadline {
         Some(at) => timeout_at(at, future).await.ok(),
         None => Some(future.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attempt;
+    use crate::cluster::core::Core;
+    use crate::cluster::group::Group;
+    use crate::cluster::job::Deadline;
+
+    fn size_of_future<'a, F>(_: impl FnOnce(&'a Core, Group<'a>, Deadline) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_an_attempt_is_small_enough_to_be_moved() {
+        let size = size_of_future(attempt);
+        assert!(size <= 1024, "{size} bytes");
     }
 }

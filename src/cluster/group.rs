@@ -214,8 +214,8 @@ pub(super) fn group<'a>(
             let node = found.and_then(|(pool, _)| pools.get(pool)).map(|pool| pool.node());
             core.counters.retried(node, job.why_again());
         }
-        if job.is_one_of_all()
-            && let Place::Node(addr) = job.place()
+        if let Place::Node(addr) = job.place()
+            && job.is_one_of_all()
             && routes.map().has_failed(addr)
         {
             // It would be waited for until the deadline, and the others are of no use without it.

@@ -4,10 +4,11 @@
 //! reason to doubt; while nothing is, once for each sign of life that is due. Between the two it is moved at most once
 //! for each ring, so a caller who sends one command after the other pays for none of it.
 
-use std::pin::Pin;
-use std::task::Context;
+use std::pin::{Pin, pin};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::handshake::Purpose;
@@ -15,6 +16,8 @@ use crate::connection::handshake::Purpose;
 /// See the module's documentation.
 pub(super) struct Clock {
     timer: Pin<Box<Sleep>>,
+    /// Whom the timer wakes, once it was asked since it was set.
+    woken: Option<Waker>,
     set_for: SetFor,
     /// A byte was received since the timer was set.
     pub(super) heard: bool,
@@ -40,6 +43,7 @@ impl Clock {
     pub(super) fn new(purpose: Purpose) -> Self {
         Self {
             timer: Box::pin(sleep_until(Instant::now())),
+            woken: None,
             set_for: SetFor::Nothing,
             heard: false,
             silent_since: None,
@@ -80,11 +84,26 @@ impl Clock {
     fn set(&mut self, set_for: SetFor, at: Instant) {
         self.heard = false;
         self.set_for = set_for;
+        self.woken = None;
         self.timer.as_mut().reset(at);
     }
 
+    /// Whether the time is over; if not, the task is woken when it is.
+    #[inline]
     pub(super) fn has_rung(&mut self, cx: &mut Context<'_>) -> bool {
-        self.set_for != SetFor::Nothing && self.timer.as_mut().poll(cx).is_ready()
+        if self.set_for == SetFor::Nothing {
+            return false;
+        }
+        // This is asked several times for each batch, and a timer that knows whom to wake need not be told again.
+        let knows = self.woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()));
+        (!knows || self.timer.is_elapsed()) && self.ask_the_timer(cx)
+    }
+
+    fn ask_the_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        // Unconstrained: to a task that has used up its share of polls the timer would not listen, and wake nobody later.
+        let has_rung = pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready();
+        self.woken = (!has_rung).then(|| cx.waker().clone());
+        has_rung
     }
 
     /// It has rung, and is to be set anew. Tells for how long nothing was received: while something was under way, or, if
@@ -99,6 +118,52 @@ impl Clock {
             SetFor::SignOfLife | SetFor::Work | SetFor::Nothing => {
                 self.silent_since.map(|since| now.duration_since(since))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use tokio::task::consume_budget;
+    use tokio::time::{Instant, timeout};
+
+    use super::Clock;
+    use crate::connection::handshake::Purpose;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_wakes_a_task_that_asked_first_when_its_share_of_polls_was_used_up() {
+        let mut clock = Clock::new(Purpose::Commands);
+        let now = Instant::now();
+        clock.set_for_work(now, now + SECOND);
+        let mut is_first = true;
+        let ringing = poll_fn(|cx| {
+            while is_first && pin!(consume_budget()).poll(cx).is_ready() {}
+            is_first = false;
+            if clock.has_rung(cx) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        assert!(timeout(10 * SECOND, ringing).await.is_ok());
+        assert!(now.elapsed() < 2 * SECOND, "{:?}: by the time-out, not by the clock", now.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rings_as_often_as_it_is_set() {
+        let mut clock = Clock::new(Purpose::Commands);
+        for _ in 0..3 {
+            let now = Instant::now();
+            clock.set_for_work(now, now + 5 * SECOND);
+            assert!(!poll_fn(|cx| Poll::Ready(clock.has_rung(cx))).await);
+            // Moved before it has rung, it is asked anew.
+            clock.set_for_work(now, now + SECOND);
+            poll_fn(|cx| if clock.has_rung(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+            assert!(now.elapsed() < 2 * SECOND);
+            let _silence = clock.stop(Instant::now(), false);
         }
     }
 }
