@@ -49,6 +49,30 @@ async fn each_policy_asks_the_nodes_that_it_names() {
     }
 }
 
+/// The simulated servers run no scripts and refuse them: who was asked is what is looked at.
+#[tokio::test(start_paused = true)]
+async fn in_a_pipeline_scripts_and_functions_that_only_read_go_where_reads_go() {
+    for (policy, reads_at_primary) in [(ReadFrom::Primary, 20), (ReadFrom::Replica, 0)] {
+        let (cluster, client, shard) = started(policy.clone()).await;
+        for (name, at_primary) in [
+            ("EVALSHA_RO", reads_at_primary),
+            ("EVAL_RO", reads_at_primary),
+            ("FCALL_RO", reads_at_primary),
+            ("EVALSHA", 20),
+            ("FCALL", 20),
+        ] {
+            let mut pipe = client.pipeline();
+            (0..20).for_each(|_| {
+                pipe.push(Command::new(name).arg("one").arg(1).key("k"));
+            });
+            assert_eq!(pipe.run_each().await.unwrap().len(), 20);
+            let received: Vec<u64> = shard.iter().map(|node| cluster.received(node, name)).collect();
+            assert_eq!(received.first(), Some(&at_primary), "{policy} {name}: {received:?}");
+            assert_eq!(received.iter().sum::<u64>(), 20, "{policy} {name}: {received:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_command_may_have_a_policy_of_its_own() {
     let (cluster, client, shard) = started(ReadFrom::Primary).await;
