@@ -346,6 +346,8 @@ impl<'a> Job<'a> {
             return Aftermath::Nothing;
         }
         history.trouble = Some(Trouble::Loss(loss.cause.clone()));
+        // The redirects led to a node that cannot be reached now: that is waited for, and no sign of nodes that disagree.
+        history.hops = 0;
         if sent && !self.unit.may_repeat() {
             let error = self.error(kind_of_loss(&loss.cause), Outcome::MaybeExecuted, loss.cause.to_string());
             self.result = Some(Err(error));
