@@ -359,7 +359,13 @@ impl<'a> Job<'a> {
         } else {
             history.wait();
         }
-        Aftermath::Refresh(RefreshCause::Connection)
+        match self.place {
+            // Another node may answer it meanwhile.
+            Place::Read(_) => Aftermath::Avoid,
+            Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => {
+                Aftermath::Refresh(RefreshCause::Connection)
+            }
+        }
     }
 
     /// Does not follow the `ASK` but waits for the end of the move: for who needs all keys of the slot at one node.

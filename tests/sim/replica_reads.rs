@@ -253,3 +253,30 @@ async fn commands_that_only_look_like_reads_go_to_the_primary() {
     let _: i64 = client.execute(Command::new("DBSIZE")).await.unwrap();
     assert_eq!(cluster.received(&shard[0], "DBSIZE"), 1, "keyless ones have their own policies");
 }
+
+/// Nobody takes its place, and the cluster does not call it failed: the replicas are all that there is.
+#[tokio::test(start_paused = true)]
+async fn where_replicas_may_answer_a_primary_that_has_died_is_left_out() {
+    for policy in [ReadFrom::Nearest, ReadFrom::PreferReplica, ReadFrom::zone("nowhere")] {
+        let servers = SimCluster::builder().replicas(2).node_timeout(3600 * SECOND).full_coverage(false);
+        let (cluster, client, shard) = started_with(servers, policy.clone()).await;
+        // The primary is by far the nearest.
+        for node in &shard[1..] {
+            cluster.inject(Fault::new(FaultKind::DelayReply(20 * MS)).command("GET").node(node));
+        }
+        for _ in 0..100 {
+            client.get::<i64>("k").await.unwrap();
+        }
+        cluster.kill(&shard[0]).unwrap();
+        let begin = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(client.get::<i64>("k").await.unwrap(), 1, "{policy}");
+        }
+        let mut pipe = client.pipeline();
+        (0..20).for_each(|_| {
+            pipe.get("k");
+        });
+        assert_eq!(pipe.run::<Vec<i64>>().await.unwrap(), [1; 20], "{policy}");
+        assert!(begin.elapsed() < 3 * SECOND, "{policy}: {:?}", begin.elapsed());
+    }
+}
