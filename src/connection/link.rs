@@ -104,7 +104,8 @@ impl Link {
                 queue.to_sample.sample(command.marked_slot(), &self.shared.counters.hot_slots);
             }
             queue.outgoing.push_command(command);
-            queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, room, deadline));
+            let reply_to = ReplyTo::One(waiter, command.answers_anything());
+            queue.outgoing.push_entry(Entry::new(reply_to, length, room, deadline));
             (waiter, deadline)
         })?;
         Ok((Pending { waiter: Some(waiter), link: Arc::clone(&self.shared) }, deadline))
@@ -122,12 +123,16 @@ impl Link {
     ) -> Result<PendingUnit, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let wanted = pieces.len();
-        let is_transaction = pieces.clone().any(|piece| matches!(piece, Piece::Multi));
+        let may_be_queued = pieces.clone().any(|piece| match piece {
+            Piece::Multi => true,
+            Piece::Command(command) => command.answers_anything(),
+            Piece::Part(_) | Piece::Asking | Piece::Exec | Piece::Check(_) => false,
+        });
         let check =
             pieces.clone().find_map(|piece| if let Piece::Check(check) = piece { Some(check) } else { None });
         let of_one =
             pieces.clone().all(|piece| matches!(piece, Piece::Part(part) if part.answers_a_list_of_one()));
-        let many = Many { sender, got: Vec::with_capacity(wanted), of_one, wanted, is_transaction, check };
+        let many = Many { sender, got: Vec::with_capacity(wanted), of_one, wanted, may_be_queued, check };
         let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, room, deadline);
         let ticket = self.enqueue(room, |queue| {
             queue.to_sample.several(pieces.clone(), &self.shared.counters.hot_slots);
