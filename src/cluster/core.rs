@@ -215,6 +215,12 @@ impl Core {
             return Arc::clone(pool);
         }
         let mut topology = self.topology();
+        if self.has_ended() {
+            // Nobody would close it any more.
+            let pool = self.new_pool(addr);
+            pool.sever();
+            return pool;
+        }
         let guest = topology.guests.entry(addr.clone());
         Arc::clone(guest.or_insert_with(|| self.new_pool(addr)))
     }
