@@ -189,9 +189,8 @@ async fn a_thousand_commands_behind_a_silence_end_each_at_its_own_time() {
         }
     });
     // Silence begins with a command on the same connection.
-    let silent = client.execute::<Value>(
-        keyslot::Command::new("ECHO").arg("x").to(keyslot::Target::Node(owner(&cluster, "k"))),
-    );
+    let silent = client
+        .execute::<Value>(Command::new("ECHO").arg("x").to(keyslot::Target::Node(owner(&cluster, "k"))));
     let mut silent = std::pin::pin!(silent.timeout(20 * SECOND));
     assert!(silent.as_mut().now_or_never().is_none());
     for result in futures::future::join_all(requests).await {
