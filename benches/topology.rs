@@ -52,7 +52,11 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        Self { discoverer: Discoverer::new(), runtime: Builder::new_current_thread().build().ok() }
+        let runtime = Builder::new_current_thread().build().ok();
+        let inside = runtime.as_ref().map(Runtime::enter);
+        let discoverer = Discoverer::new();
+        drop(inside);
+        Self { discoverer, runtime }
     }
 
     fn refresh<'a>(&self, answers: impl IntoIterator<Item = &'a Vec<u8>>) -> bool {

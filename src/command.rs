@@ -388,6 +388,12 @@ impl Command {
         }
     }
 
+    /// Whether its reply may be of any form: a script's, or that of a command which the table does not know.
+    #[inline]
+    pub(crate) fn answers_anything(&self) -> bool {
+        self.spec.is_none_or(|spec| spec.scripted)
+    }
+
     /// Whether an error reply may come after some writes were done (scripts and functions).
     pub(crate) fn is_scripted(&self) -> bool {
         self.spec().is_some_and(|spec| spec.scripted)

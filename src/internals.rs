@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
+use tokio::runtime::Handle;
 
 use crate::cluster::routes::Routes;
 use crate::config::Config;
@@ -68,7 +69,8 @@ impl Router {
             dials: Dials::default(),
             logins: Arc::new(Logins::new(None, Arc::default())),
         });
-        let pool = |addr: &NodeAddr| Arc::new(NodePool::new(addr, &context, Bound::new(1 << 20, 1 << 10)));
+        let bound = || Bound::new(1 << 20, 1 << 10);
+        let pool = |addr: &NodeAddr| Arc::new(NodePool::new(addr, &context, bound(), &Handle::current()));
         Self { routes: ArcSwap::from_pointee(Routes::new(map, pool)) }
     }
 

@@ -226,7 +226,7 @@ fn poll_reply<'a, R: FromValue>(
                     }
                     reply => {
                         let (node, is_replica) = (pending.node().clone(), *is_replica);
-                        let place = if is_replica { Place::Read(*slot) } else { Place::Slot(*slot) };
+                        let place = core.place_of(command, Place::Slot(*slot));
                         let first = FirstAttempt { node, place, is_replica, reply };
                         let deadline = *deadline;
                         *state = follow(core, command, Some(first), deadline);

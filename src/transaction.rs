@@ -84,7 +84,8 @@ impl Transaction {
     /// Executes all commands and reads the replies as one `T`: a tuple with a type for each, or a `Vec`. For the error
     /// of one command apart from the others', read it as `Result<_, ServerError>`; a [`Value`] takes an error as it is.
     ///
-    /// Keys of different slots are refused before anything is sent, with an error that names them.
+    /// Keys of different slots are refused before anything is sent, with an error that names them; so are commands that concern
+    /// several nodes (`DBSIZE`, `FLUSHALL`), and those with a [target](Command::to): a transaction has the one node of its keys.
     ///
     /// # Cancel safety
     ///

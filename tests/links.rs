@@ -1663,3 +1663,17 @@ mod schedules {
         }
     }
 }
+
+/// Of a single command it says that the connection is in a transaction which did not end, but a script answers what it likes.
+#[tokio::test(start_paused = true)]
+async fn a_script_may_answer_what_a_transaction_answers() {
+    let (cluster, _a, b) = FakeCluster::of_two();
+    b.answers(only("EVAL", |_| Answer::Reply(b"+QUEUED\r\n".to_vec())));
+    let client = connect(&cluster).await;
+    let eval = || Command::new("EVAL").arg("return redis.status_reply('QUEUED')").arg(1).key("foo");
+    assert_eq!(client.execute::<String>(eval()).await.unwrap(), "QUEUED");
+    let mut pipe = client.pipeline();
+    pipe.push(eval()).push(eval());
+    assert_eq!(pipe.run::<Vec<String>>().await.unwrap(), ["QUEUED", "QUEUED"]);
+    assert_eq!(b.count("EVAL"), 3);
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
@@ -50,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) counters: Arc<Counters>,
     pub(crate) learned: LearnedCommands,
     context: Arc<LinkContext>,
+    /// The one that the client was made in, which serves its links.
+    runtime: Handle,
     client_bound: Bound,
     routes: ArcSwap<Routes>,
     topology: Mutex<Topology>,
@@ -152,7 +155,7 @@ impl LinkObserver for RefreshSignal {
 }
 
 impl Core {
-    /// A core without a map; see [`connect`](crate::cluster::connect::connect).
+    /// A core without a map; see [`connect`](crate::cluster::connect::connect). Must be called within a tokio runtime.
     pub(crate) fn new(config: Config, connector: Arc<dyn Connector>) -> Self {
         let config = Arc::new(config);
         let counters = Arc::new(Counters::default());
@@ -179,6 +182,7 @@ impl Core {
             config,
             counters,
             context,
+            runtime: Handle::current(),
             signal,
         }
     }
@@ -215,12 +219,18 @@ impl Core {
             return Arc::clone(pool);
         }
         let mut topology = self.topology();
+        if self.has_ended() {
+            // Nobody would close it any more.
+            let pool = self.new_pool(addr);
+            pool.sever();
+            return pool;
+        }
         let guest = topology.guests.entry(addr.clone());
         Arc::clone(guest.or_insert_with(|| self.new_pool(addr)))
     }
 
     fn new_pool(&self, addr: &NodeAddr) -> Arc<NodePool> {
-        Arc::new(NodePool::new(addr, &self.context, self.client_bound.clone()))
+        Arc::new(NodePool::new(addr, &self.context, self.client_bound.clone(), &self.runtime))
     }
 
     /// Follows a redirect in the map: `MOVED` repoints its slot at once and asks for a refresh, `ASK` changes nothing.

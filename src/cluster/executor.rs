@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::acknowledged::{Acknowledged, acknowledged};
-use crate::cluster::attempt::{Attempt, attempt};
+use crate::cluster::attempt::{Attempt, attempt, within};
 use crate::cluster::core::Core;
 use crate::cluster::figures::count_errors;
 use crate::cluster::group::{Group, Member, group};
@@ -132,7 +132,8 @@ pub(crate) async fn learn<'a>(
             let info = Command::new("COMMAND INFO").arg(&name);
             ask(core, info, deadline).await.ok().and_then(|reply| learned_of(&reply)).ok_or(())
         });
-        let Ok(known) = asking.await else { continue };
+        // Another caller may be asking, and have more time than this one.
+        let Some(Ok(known)) = within(deadline.at, asking).await else { continue };
         let known = known.of(command).clone();
         if known.has_movable_keys {
             let question = Command::new("COMMAND GETKEYS").args(command.body().iter());

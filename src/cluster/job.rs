@@ -356,6 +356,8 @@ impl<'a> Job<'a> {
             return Aftermath::Nothing;
         }
         history.trouble = Some(Trouble::Loss(loss.cause.clone()));
+        // The redirects led to a node that cannot be reached now: that is waited for, and no sign of nodes that disagree.
+        history.hops = 0;
         if sent && !self.unit.may_repeat() {
             let error = self.error(kind_of_loss(&loss.cause), Outcome::MaybeExecuted, loss.cause.to_string());
             self.result = Some(Err(error));
@@ -367,7 +369,13 @@ impl<'a> Job<'a> {
         } else {
             history.wait();
         }
-        Aftermath::Refresh(RefreshCause::Connection)
+        match self.place {
+            // Another node may answer it meanwhile.
+            Place::Read(_) => Aftermath::Avoid,
+            Place::Slot(_) | Place::Node(_) | Place::Shard { .. } | Place::Any => {
+                Aftermath::Refresh(RefreshCause::Connection)
+            }
+        }
     }
 
     /// Does not follow the `ASK` but waits for the end of the move: for who needs all keys of the slot at one node.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A replica follows its primary with a delay, so what it answers may be old: a value that was just written may be missing
 /// there. Everything but reads goes to primaries whatever is set here, as do transactions, blocking commands, scripts that may
 /// write, and commands without a key. A replica that the cluster calls failed or loading is left out, as is one that could not
-/// answer a moment ago.
+/// answer a moment ago. So is a primary that could not be reached a moment ago, for as long as a replica can answer.
 ///
 /// ```
 /// # use keyslot::testkit::SimCluster;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::command::Command;
 use crate::connection::budget::{Budget, Room};
 use crate::connection::handshake::Purpose;
 use crate::connection::link_context::LinkContext;
-use crate::connection::link_task;
+use crate::connection::link_task::{self, Closing};
 use crate::connection::loss::{ConnectError, Loss, LossCause};
 use crate::connection::outgoing::{Entry, Many, ReplyTo};
 use crate::connection::queue::{LinkShared, Queue, QueueState};
@@ -34,12 +35,17 @@ pub(crate) struct Link {
 pub(crate) struct Refusal(pub(crate) LossCause);
 
 impl Link {
-    /// A link that connects when the first command comes and reconnects as often as needed. Must be called within a
-    /// tokio runtime.
-    pub(crate) fn lazy(node: NodeAddr, budget: Budget, context: Arc<LinkContext>, purpose: Purpose) -> Self {
+    /// A link that connects when the first command comes and reconnects as often as needed, in `runtime`.
+    pub(crate) fn lazy(
+        node: NodeAddr,
+        budget: Budget,
+        context: Arc<LinkContext>,
+        purpose: Purpose,
+        runtime: &Handle,
+    ) -> Self {
         let counters = context.counters.node(&node);
         let shared = Arc::new(LinkShared::new(node, budget, counters));
-        let task = tokio::spawn(link_task::serve(Arc::clone(&shared), context, purpose));
+        let task = runtime.spawn(link_task::serve(Closing(Arc::clone(&shared)), context, purpose));
         Self { shared, task }
     }
 
@@ -53,7 +59,7 @@ impl Link {
         let connection = link_task::open(&node, &context, Purpose::Commands).await?;
         let counters = context.counters.node(&node);
         let shared = Arc::new(LinkShared::new(node, budget, counters));
-        let task = tokio::spawn(link_task::serve_once(Arc::clone(&shared), connection, context));
+        let task = tokio::spawn(link_task::serve_once(Closing(Arc::clone(&shared)), connection, context));
         Ok(Self { shared, task })
     }
 
@@ -104,7 +110,8 @@ impl Link {
                 queue.to_sample.sample(command.marked_slot(), &self.shared.counters.hot_slots);
             }
             queue.outgoing.push_command(command);
-            queue.outgoing.push_entry(Entry::new(ReplyTo::One(waiter), length, room, deadline));
+            let reply_to = ReplyTo::One(waiter, command.answers_anything());
+            queue.outgoing.push_entry(Entry::new(reply_to, length, room, deadline));
             (waiter, deadline)
         })?;
         Ok((Pending { waiter: Some(waiter), link: Arc::clone(&self.shared) }, deadline))
@@ -122,12 +129,16 @@ impl Link {
     ) -> Result<PendingUnit, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let wanted = pieces.len();
-        let is_transaction = pieces.clone().any(|piece| matches!(piece, Piece::Multi));
+        let may_be_queued = pieces.clone().any(|piece| match piece {
+            Piece::Multi => true,
+            Piece::Command(command) => command.answers_anything(),
+            Piece::Part(_) | Piece::Asking | Piece::Exec | Piece::Check(_) => false,
+        });
         let check =
             pieces.clone().find_map(|piece| if let Piece::Check(check) = piece { Some(check) } else { None });
         let of_one =
             pieces.clone().all(|piece| matches!(piece, Piece::Part(part) if part.answers_a_list_of_one()));
-        let many = Many { sender, got: Vec::with_capacity(wanted), of_one, wanted, is_transaction, check };
+        let many = Many { sender, got: Vec::with_capacity(wanted), of_one, wanted, may_be_queued, check };
         let entry = Entry::new(ReplyTo::Many(Box::new(many)), length, room, deadline);
         let ticket = self.enqueue(room, |queue| {
             queue.to_sample.several(pieces.clone(), &self.shared.counters.hot_slots);

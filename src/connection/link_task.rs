@@ -25,12 +25,12 @@ use crate::connection::waiters::Answers;
 use crate::node::NodeAddr;
 
 /// Connects whenever there is something to send, for as long as the handle lives.
-pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, purpose: Purpose) {
-    let _closing = Closing(&shared);
+pub(super) async fn serve(closing: Closing, context: Arc<LinkContext>, purpose: Purpose) {
+    let Closing(shared) = &closing;
     let mut was_connected = false;
     loop {
-        until_wanted(&shared).await;
-        match open_while_queue_expires(&shared, &context, purpose).await {
+        until_wanted(shared).await;
+        match open_while_queue_expires(shared, &context, purpose).await {
             Ok(mut connection) => {
                 if std::mem::replace(&mut was_connected, true) {
                     context.counters.reconnected(&shared.node);
@@ -39,9 +39,9 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
                 let renewals = connection.renewals.take();
                 // What was not written stays queued and leaves with the next connection.
                 let conversation =
-                    Conversation::new(&shared, &context, connection, Some(Clock::new(purpose))).run();
+                    Conversation::new(shared, &context, connection, Some(Clock::new(purpose))).run();
                 let limit = Some(context.config.command_timeout);
-                let cause = kept_logged_in(conversation, renewals, &shared, &context, limit).await;
+                let cause = kept_logged_in(conversation, renewals, shared, &context, limit).await;
                 context.dials.ended(&shared.node, made);
                 context.counters.disconnected(&shared.node, class_of_loss(&cause));
                 context.observer.troubled(&shared.node);
@@ -73,25 +73,22 @@ pub(super) async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, pu
 }
 
 /// Serves one connection and then refuses everything.
-pub(super) async fn serve_once(
-    shared: Arc<LinkShared>,
-    mut connection: Connection,
-    context: Arc<LinkContext>,
-) {
-    let _closing = Closing(&shared);
+pub(super) async fn serve_once(closing: Closing, mut connection: Connection, context: Arc<LinkContext>) {
+    let Closing(shared) = &closing;
     let made = Instant::now();
     let renewals = connection.renewals.take();
-    let conversation = Conversation::new(&shared, &context, connection, None).run();
-    let cause = kept_logged_in(conversation, renewals, &shared, &context, None).await;
+    let conversation = Conversation::new(shared, &context, connection, None).run();
+    let cause = kept_logged_in(conversation, renewals, shared, &context, None).await;
     context.dials.ended(&shared.node, made);
     shared.close(&cause);
     context.counters.disconnected(&shared.node, class_of_loss(&cause));
 }
 
-/// Closes the link whenever its task ends, also when its runtime does: nobody would serve the queue any more.
-struct Closing<'a>(&'a LinkShared);
+/// Closes the link whenever its task ends, also when its runtime does, or has ended before the task could begin: nobody would
+/// serve the queue any more.
+pub(super) struct Closing(pub(super) Arc<LinkShared>);
 
-impl Drop for Closing<'_> {
+impl Drop for Closing {
     fn drop(&mut self) {
         self.0.close(&LossCause::Retired);
     }

@@ -23,7 +23,8 @@ const KEEP: usize = 1 << 20;
 /// Who gets the reply.
 #[derive(Debug)]
 pub(super) enum ReplyTo {
-    One(WaiterId),
+    /// And whether it may answer anything: see [`Entry::may_be_queued`].
+    One(WaiterId, bool),
     Many(Box<Many>),
     /// Gave up after the write; the replies still come and must be counted.
     Nobody {
@@ -42,7 +43,7 @@ pub(super) struct Many {
     /// See [`UnitReply::of_one`].
     pub(super) of_one: bool,
     pub(super) wanted: usize,
-    pub(super) is_transaction: bool,
+    pub(super) may_be_queued: bool,
     /// What the last reply must be; until it is there, none of them is believed.
     pub(super) check: Option<Check>,
 }
@@ -101,7 +102,7 @@ impl Entry {
     /// Whether its time was over before all its replies came.
     pub(super) fn has_failed(&self) -> bool {
         match &self.reply_to {
-            ReplyTo::One(_) | ReplyTo::Many(_) => false,
+            ReplyTo::One(..) | ReplyTo::Many(_) => false,
             ReplyTo::Nobody { .. } => true,
             ReplyTo::Link(_) => self.deadline.is_none(),
         }
@@ -109,7 +110,7 @@ impl Entry {
 
     fn is_abandoned(&self, waiters: &Waiters) -> bool {
         match &self.reply_to {
-            ReplyTo::One(waiter) => waiters.is_abandoned(*waiter),
+            ReplyTo::One(waiter, _) => waiters.is_abandoned(*waiter),
             ReplyTo::Many(many) => many.sender.is_closed(),
             ReplyTo::Nobody { .. } => true,
             ReplyTo::Link(_) => false,
@@ -119,17 +120,18 @@ impl Entry {
     /// Ends it: it is abandoned and not sent.
     fn release(self, waiters: &mut Waiters) {
         match self.reply_to {
-            ReplyTo::One(waiter) => waiters.release(waiter),
+            ReplyTo::One(waiter, _) => waiters.release(waiter),
             ReplyTo::Many(_) | ReplyTo::Nobody { .. } | ReplyTo::Link(_) => {}
         }
     }
 
-    /// Whether `+QUEUED` can be a reply to it. To anyone else it means that the connection is in a transaction which
-    /// did not end.
+    /// Whether `+QUEUED` can be a reply to it: to a transaction, to a script, which answers what it likes, and to what only
+    /// the server knows. To anyone else it means that the connection is in a transaction which did not end.
     pub(super) fn may_be_queued(&self) -> bool {
         match &self.reply_to {
-            ReplyTo::One(_) | ReplyTo::Link(_) => false,
-            ReplyTo::Many(many) => many.is_transaction,
+            ReplyTo::One(_, may_be_queued) => *may_be_queued,
+            ReplyTo::Link(_) => false,
+            ReplyTo::Many(many) => many.may_be_queued,
             ReplyTo::Nobody { .. } => true,
         }
     }
@@ -139,14 +141,14 @@ impl Entry {
     pub(super) fn wants_lists_of_one(&self) -> bool {
         match &self.reply_to {
             ReplyTo::Many(many) => many.of_one,
-            ReplyTo::One(_) | ReplyTo::Nobody { .. } | ReplyTo::Link(_) => false,
+            ReplyTo::One(..) | ReplyTo::Nobody { .. } | ReplyTo::Link(_) => false,
         }
     }
 
     /// Whether only one reply is missing.
     pub(super) fn awaits_its_last(&self) -> bool {
         match &self.reply_to {
-            ReplyTo::One(_) | ReplyTo::Link(_) => true,
+            ReplyTo::One(..) | ReplyTo::Link(_) => true,
             ReplyTo::Many(many) => many.got.len() + 1 == many.wanted,
             ReplyTo::Nobody { wanted, .. } => *wanted == 1,
         }
@@ -156,7 +158,7 @@ impl Entry {
     #[inline]
     pub(super) fn answer(&mut self, value: Value, answers: &mut Answers) -> Answered {
         match &mut self.reply_to {
-            ReplyTo::One(waiter) => {
+            ReplyTo::One(waiter, _) => {
                 answers.push(*waiter, Ok(value));
                 self.reply_to = ReplyTo::Nobody { wanted: 0, check: None };
                 Answered::Wholly
@@ -198,13 +200,13 @@ impl Entry {
         let missing = match &self.reply_to {
             // It still waits, and nobody is to be told.
             ReplyTo::Link(_) => return,
-            ReplyTo::One(_) => 1,
+            ReplyTo::One(..) => 1,
             ReplyTo::Many(many) => many.wanted - many.got.len(),
             ReplyTo::Nobody { wanted, .. } => *wanted,
         };
         let loss = Loss { cause, written };
         match self.take_reply_to(missing) {
-            ReplyTo::One(waiter) => answers.push(waiter, Err(loss)),
+            ReplyTo::One(waiter, _) => answers.push(waiter, Err(loss)),
             ReplyTo::Many(many) => {
                 let values = if many.check.is_none() { many.got } else { Vec::new() };
                 answers.push_unit(many.sender, UnitReply { values, of_one: many.of_one, loss: Some(loss) });
@@ -215,7 +217,7 @@ impl Entry {
 
     fn take_reply_to(&mut self, missing: usize) -> ReplyTo {
         let check = match &self.reply_to {
-            ReplyTo::One(_) => None,
+            ReplyTo::One(..) => None,
             ReplyTo::Link(check) => Some(*check),
             ReplyTo::Many(many) => many.check,
             ReplyTo::Nobody { check, .. } => *check,
@@ -517,7 +519,8 @@ mod tests {
         let waiter = waiters.add(Waker::noop().clone());
         let length = command.body().wire_length();
         let room = budget().room_for(length, 1);
-        outgoing.push([Piece::Command(command)], Entry::new(ReplyTo::One(waiter), length, room, deadline));
+        outgoing
+            .push([Piece::Command(command)], Entry::new(ReplyTo::One(waiter, false), length, room, deadline));
         waiter
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -30,6 +31,9 @@ pub(crate) struct NodePool {
     links: Vec<Link>,
     budget: Budget,
     context: Arc<LinkContext>,
+    /// The one that the client was made in. What all callers share is served there: the runtime of the caller who was the
+    /// first to need it may end long before the client.
+    runtime: Handle,
     /// Made when it is used: it holds room for all its connections from the start, and most nodes of a large cluster
     /// are never sent a blocking command.
     exclusive: OnceLock<Pool<ExclusiveLinks>>,
@@ -82,18 +86,26 @@ impl Drop for ExclusiveLink {
 }
 
 impl NodePool {
-    /// Must be called within a tokio runtime.
-    pub(crate) fn new(node: &NodeAddr, context: &Arc<LinkContext>, client_bound: Bound) -> Self {
+    pub(crate) fn new(
+        node: &NodeAddr,
+        context: &Arc<LinkContext>,
+        client_bound: Bound,
+        runtime: &Handle,
+    ) -> Self {
         let config = &context.config;
         let budget = Budget::new(Bound::new(config.node_budget, config.node_requests), client_bound);
         let links = (0..config.links_per_node.max(1))
-            .map(|_| Link::lazy(node.clone(), budget.clone(), Arc::clone(context), Purpose::Commands))
+            .map(|_| {
+                let (node, budget) = (node.clone(), budget.clone());
+                Link::lazy(node, budget, Arc::clone(context), Purpose::Commands, runtime)
+            })
             .collect();
         Self {
             node: node.clone(),
             links,
             budget,
             context: Arc::clone(context),
+            runtime: runtime.clone(),
             exclusive: OnceLock::new(),
             reader: OnceLock::new(),
             avoided_until: AtomicU64::new(0),
@@ -149,11 +161,10 @@ impl NodePool {
         }
     }
 
-    /// Must be called within a tokio runtime.
     fn reader(&self) -> Option<&Link> {
         let lazy = || {
             let (node, context) = (self.node.clone(), Arc::clone(&self.context));
-            Some(Link::lazy(node, self.budget.clone(), context, Purpose::ReplicaReads))
+            Some(Link::lazy(node, self.budget.clone(), context, Purpose::ReplicaReads, &self.runtime))
         };
         self.reader.get_or_init(lazy).as_ref()
     }
@@ -285,6 +296,7 @@ mod tests {
 
     use futures::FutureExt;
     use futures::future::BoxFuture;
+    use tokio::runtime::Handle;
 
     use super::NodePool;
     use crate::config::Config;
@@ -322,10 +334,10 @@ mod tests {
             logins: Arc::new(Logins::new(None, Arc::default())),
         });
         for end in [NodePool::retire, NodePool::sever] {
-            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1, 1));
+            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1, 1), &Handle::current());
             assert!(matches!(pool.exclusive().await, Err(LossCause::Connect(_))));
             assert!(pool.is_idle());
-            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1, 1));
+            let pool = NodePool::new(&NodeAddr::new("h", 1), &context, Bound::new(1, 1), &Handle::current());
             end(&pool);
             assert!(matches!(pool.exclusive().await, Err(LossCause::Retired)));
             assert!(pool.is_idle());

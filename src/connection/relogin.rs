@@ -49,7 +49,7 @@ async fn renew(
         let length = command.body().wire_length();
         let (sender, receiver) = oneshot::channel();
         let many =
-            Many { sender, got: Vec::new(), of_one: false, wanted: 1, is_transaction: false, check: None };
+            Many { sender, got: Vec::new(), of_one: false, wanted: 1, may_be_queued: false, check: None };
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         {
             let mut queue = shared.lock();

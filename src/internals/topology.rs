@@ -27,7 +27,7 @@ impl Default for Discoverer {
 }
 
 impl Discoverer {
-    /// One without a map. Must be used within a tokio runtime.
+    /// One without a map. Must be made and used within a tokio runtime.
     #[must_use]
     pub fn new() -> Self {
         Self { core: Core::new(Config::default(), Arc::new(TcpConnector)) }

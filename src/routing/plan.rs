@@ -103,8 +103,11 @@ pub(crate) fn transaction_place(commands: &[Command]) -> Result<Option<Place>, E
         if let Some(spec) = spec {
             refuse_what_needs_its_own_connection(spec).map_err(named)?;
         }
+        if command.target().is_some() {
+            return Err(named(Error::usage("a transaction goes by its keys: send it by the client")));
+        }
         match (keys_of(command, spec).map_err(named)?, settled) {
-            (Keys::Unmarked, _) => {}
+            (Keys::Unmarked, _) => spec.map_or(Ok(()), refuse_for_several).map_err(named)?,
             (Keys::Crossing { first, other }, _) => {
                 return Err(cross_slot((command, first), (command, other)).with_command(TRANSACTION.into()));
             }
@@ -119,6 +122,18 @@ pub(crate) fn transaction_place(commands: &[Command]) -> Result<Option<Place>, E
         Some((slot, _, _)) => Some(Place::Slot(slot)),
         None => (!commands.is_empty()).then_some(Place::Any),
     })
+}
+
+/// Refuses a command without a key that the one node of a transaction would answer for itself alone, as if for the whole.
+fn refuse_for_several(spec: &CommandSpec) -> Result<(), Error> {
+    match spec.request {
+        // Any node answers it as well as all.
+        RequestPolicy::AllShards if matches!(spec.name, "PING" | "RANDOMKEY") => Ok(()),
+        RequestPolicy::AllNodes | RequestPolicy::AllShards | RequestPolicy::Special => {
+            Err(Error::usage("it concerns several nodes, and a transaction has one: send it by the client"))
+        }
+        RequestPolicy::ByKey | RequestPolicy::AnyNode | RequestPolicy::MultiShard => Ok(()),
+    }
 }
 
 /// Refuses what the one connection of a session cannot do or cannot answer truly. The session is for the slot of `key`.
@@ -276,13 +291,17 @@ fn fan_out<'a>(places: Vec<Place>, policy: ResponsePolicy) -> Plan<'a> {
 
 /// One part for each slot.
 fn split<'a>(command: &'a Command, spec: &CommandSpec) -> Result<Plan<'a>, Error> {
-    let KeySpec::Range { step, .. } = spec.keys else {
+    let KeySpec::Range { last, step, .. } = spec.keys else {
         return Err(Error::usage("its keys are in different slots, and it cannot be split"));
     };
     let args = command.body().args();
     let mut keys = positions(spec, args, |place| command.arg_at(place))?;
     let count = keys.len();
     let first = keys.next().unwrap_or(args);
+    if last == -1 && !(args - first).is_multiple_of(usize::from(step)) {
+        // A server refuses the whole; of its parts, only the one that lacks something.
+        return Err(Error::usage("the last of its keys has no value"));
+    }
     let answers_lists = spec.response == ResponsePolicy::Single;
     let cut = Cut::new(command, first, count, usize::from(step), answers_lists);
     let merge = Merge::of_split(spec.response, cut.places());

@@ -33,12 +33,11 @@ pub(crate) fn choose(
         ReadFrom::Replica => replica(),
         ReadFrom::PreferReplica => replica().or_else(primary),
         ReadFrom::Nearest => {
-            let usable = |node: &Candidate| node.is_usable || node.is_primary;
-            let least = nodes.clone().filter(usable).map(|node| node.cost).min();
-            by_turns(&|node| usable(node) && Some(node.cost) == least)
+            let least = nodes.clone().filter(|node| node.is_usable).map(|node| node.cost).min();
+            by_turns(&|node| node.is_usable && Some(node.cost) == least).or_else(primary)
         }
         ReadFrom::Zone(_) => by_turns(&|node| !node.is_primary && node.is_usable && node.is_in_zone)
-            .or_else(|| by_turns(&|node| node.is_primary && node.is_in_zone))
+            .or_else(|| by_turns(&|node| node.is_primary && node.is_usable && node.is_in_zone))
             .or_else(replica)
             .or_else(primary),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::live_support::{ask, check_each, on_every_server, tag_at, until};
 use keyslot::testkit::{LocalCluster, Server};
-use keyslot::{Client, Command, Commands, NodeAddr, Script, Slot, Value};
+use keyslot::{Client, Command, Commands, NodeAddr, ReadFrom, Script, Slot, Value};
 
 on_every_server! {
     all: scripts_run_wherever_their_keys_are;
@@ -39,10 +39,41 @@ impl Fixture {
         tag_at(&self.client.slot_map(), &self.nodes[node], salt)
     }
 
-    /// How often a node has executed this command.
+    async fn reader(&self, from: ReadFrom) -> Client {
+        Client::builder().url(&self.cluster.url()).read_from(from).connect().await.unwrap()
+    }
+
+    /// A key of the second shard that its replica has, and the two nodes.
+    async fn replicated_key(&self, salt: &str) -> (String, [NodeAddr; 2]) {
+        let key = self.tag(1, salt);
+        let replica = self.cluster.replicas_of(&self.nodes[1]).await.unwrap()[0].clone();
+        self.client.set(&key, "x").await.unwrap();
+        let reader = self.reader(ReadFrom::Replica).await;
+        until("the replica has the key", async || {
+            reader.get::<Option<String>>(&key).await.unwrap().map(drop)
+        })
+        .await;
+        (key, [self.nodes[1].clone(), replica])
+    }
+
+    /// How often each of these has executed any of these commands.
+    async fn calls_of(&self, nodes: &[NodeAddr; 2], names: &[&str]) -> [u64; 2] {
+        let mut calls = [0; 2];
+        for (count, node) in calls.iter_mut().zip(nodes) {
+            for name in names {
+                *count += self.calls_at(node, name).await;
+            }
+        }
+        calls
+    }
+
+    /// How often a primary has executed this command.
     async fn calls(&self, node: usize, name: &str) -> u64 {
-        let info: String =
-            ask(&self.cluster, &self.nodes[node], Command::new("INFO").arg("commandstats")).await;
+        self.calls_at(&self.nodes[node], name).await
+    }
+
+    async fn calls_at(&self, node: &NodeAddr, name: &str) -> u64 {
+        let info: String = ask(&self.cluster, node, Command::new("INFO").arg("commandstats")).await;
         let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
         line.and_then(|rest| rest.split(',').next()).map_or(0, |count| count.parse().unwrap())
     }
@@ -55,6 +86,7 @@ async fn scripts_run_wherever_their_keys_are(server: Server) {
         a_loaded_script_is_known_to_all_nodes
         a_script_that_only_reads_is_kept_from_writing_where_the_server_can
         scripts_in_a_pipeline_run_once_each
+        in_a_pipeline_a_script_that_only_reads_goes_where_reads_go
         a_script_follows_its_keys
         a_promoted_replica_is_sent_the_source
     }
@@ -122,6 +154,29 @@ async fn scripts_in_a_pipeline_run_once_each(fixture: Arc<Fixture>) {
     }
 }
 
+async fn in_a_pipeline_a_script_that_only_reads_goes_where_reads_go(fixture: Arc<Fixture>) {
+    let (key, shard) = fixture.replicated_key("policy").await;
+    let is_old = fixture.cluster.server().version().to_string().contains(" 6.2.");
+    let script = Script::new("return redis.call('GET', KEYS[1]) -- by policy").read_only();
+    script.load(&fixture.client).await.unwrap();
+    for (policy, at_primary, at_replica) in
+        [(ReadFrom::Primary, 10, 0), (ReadFrom::Replica, 0, 10), (ReadFrom::PreferReplica, 0, 10)]
+    {
+        let reader = fixture.reader(policy.clone()).await;
+        let names = if is_old { &["eval", "evalsha"][..] } else { &["evalsha_ro"] };
+        let before = fixture.calls_of(&shard, names).await;
+        let mut pipe = reader.pipeline();
+        (0..10).for_each(|_| {
+            pipe.script(&script.key(&key));
+        });
+        assert_eq!(pipe.run::<Vec<String>>().await.unwrap(), ["x"; 10]);
+        let after = fixture.calls_of(&shard, names).await;
+        // Where no command says that it only reads, the usual one is sent, and goes to the primary.
+        let wanted = if is_old { [10, 0] } else { [at_primary, at_replica] };
+        assert_eq!([after[0] - before[0], after[1] - before[1]], wanted, "{policy}");
+    }
+}
+
 async fn a_script_follows_its_keys(fixture: Arc<Fixture>) {
     let Fixture { cluster, nodes, client, .. } = &*fixture;
     let script = Script::new(format!("{COUNT} -- follows"));
@@ -158,6 +213,7 @@ async fn functions_are_on_every_primary(server: Server) {
     check_each! {
         Fixture::start(server).await;
         a_library_is_loaded_on_all_primaries_and_its_functions_are_called_by_key
+        in_a_pipeline_a_function_that_only_reads_goes_where_reads_go
     }
 }
 
@@ -183,4 +239,24 @@ async fn a_library_is_loaded_on_all_primaries_and_its_functions_are_called_by_ke
     let added = cluster.add_node().await.unwrap();
     let list: Vec<Value> = ask(cluster, &added, Command::new("FUNCTION LIST")).await;
     assert!(list.is_empty());
+}
+
+async fn in_a_pipeline_a_function_that_only_reads_goes_where_reads_go(fixture: Arc<Fixture>) {
+    let library = "#!lua name=reads\n\
+        redis.register_function{function_name='read', flags={'no-writes'}, \
+        callback=function(keys, args) return redis.call('GET', keys[1]) end}";
+    let _: String = fixture.client.execute(Command::new("FUNCTION LOAD").arg(library)).await.unwrap();
+    // Behind the library in the stream of the primary: a replica that has the key has the function.
+    let (key, shard) = fixture.replicated_key("function").await;
+    for (policy, at_primary, at_replica) in [(ReadFrom::Primary, 10, 0), (ReadFrom::Replica, 0, 10)] {
+        let reader = fixture.reader(policy.clone()).await;
+        let before = fixture.calls_of(&shard, &["fcall_ro"]).await;
+        let mut pipe = reader.pipeline();
+        (0..10).for_each(|_| {
+            pipe.push(Command::new("FCALL_RO").arg("read").arg(1).key(&key));
+        });
+        assert_eq!(pipe.run::<Vec<String>>().await.unwrap(), ["x"; 10]);
+        let after = fixture.calls_of(&shard, &["fcall_ro"]).await;
+        assert_eq!([after[0] - before[0], after[1] - before[1]], [at_primary, at_replica], "{policy}");
+    }
 }

@@ -138,3 +138,17 @@ async fn a_session_without_a_command_under_way_does_not_hold_it_up() {
     assert!(closing(&client).await <= AT_ONCE);
     assert!(session.get::<Option<String>>("k").await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_under_way_opens_no_connection_after_it() {
+    let cluster = SimCluster::builder().primaries(8).start_in_memory().unwrap();
+    let client = patient(&cluster).refresh_interval(100 * MS).connect().await.unwrap();
+    cluster.inject(Fault::new(FaultKind::Silence).command("CLUSTER SLOTS"));
+    let accepted = || -> u64 { cluster.nodes().iter().map(|node| cluster.connections_accepted(node)).sum() };
+    // Some nodes are being asked, and the others would be when these do not answer.
+    sleep(300 * MS).await;
+    closing(&client).await;
+    let before = accepted();
+    sleep(60 * SECOND).await;
+    assert_eq!(accepted(), before);
+}

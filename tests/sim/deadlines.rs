@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use keyslot::testkit::sim::{Fault, FaultKind};
-use keyslot::{Commands, ErrorKind, Outcome, Value};
+use keyslot::{Command, Commands, ErrorKind, Outcome, Value};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
@@ -189,9 +189,8 @@ async fn a_thousand_commands_behind_a_silence_end_each_at_its_own_time() {
         }
     });
     // Silence begins with a command on the same connection.
-    let silent = client.execute::<Value>(
-        keyslot::Command::new("ECHO").arg("x").to(keyslot::Target::Node(owner(&cluster, "k"))),
-    );
+    let silent = client
+        .execute::<Value>(Command::new("ECHO").arg("x").to(keyslot::Target::Node(owner(&cluster, "k"))));
     let mut silent = std::pin::pin!(silent.timeout(20 * SECOND));
     assert!(silent.as_mut().now_or_never().is_none());
     for result in futures::future::join_all(requests).await {
@@ -227,4 +226,24 @@ async fn a_fan_out_to_a_silent_node_ends_at_the_deadline_and_tells_of_its_effect
     let read: Vec<Option<String>> =
         soon(client.mget(keys.iter().filter(|key| owner(&cluster, key) != nodes[2]))).await.unwrap();
     assert_eq!(read, vec![Some("1".to_owned()); 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_another_caller_asks_of_a_command_waits_no_longer_than_its_own_time() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    // No table has it, so servers are asked; each caller waits for the answer to the first of them.
+    let fault = cluster.inject(Fault::new(FaultKind::Silence).command("COMMAND INFO"));
+    let strange = || Command::new("NO.SUCH").arg("x");
+    let begin = Instant::now();
+    let (_first, took) = soon(async {
+        tokio::join!(client.execute::<Value>(strange().timeout(5 * SECOND)), async {
+            let error = client.execute::<Value>(strange().timeout(100 * MS)).await.unwrap_err();
+            assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
+            begin.elapsed()
+        })
+    })
+    .await;
+    cluster.lift(fault);
+    assert!((100 * MS..=102 * MS).contains(&took), "{took:?}");
 }

@@ -408,3 +408,35 @@ async fn a_typed_command_takes_a_target() {
     client.flushall().to(Target::Node(node)).await.unwrap();
     assert_eq!(client.dbsize().await.unwrap(), 14);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_many_keys_that_lacks_a_value_writes_none_of_them() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let keys = mixed(&cluster, 2);
+    let mut command = Command::new("MSET");
+    for key in &keys {
+        command = command.arg(key).arg("v");
+    }
+    let error = client.execute::<()>(command.arg("last")).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
+    assert_eq!(client.exists(&keys).await.unwrap(), 0, "no server writes any of such a list");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_refuses_what_one_node_cannot_do_for_all() {
+    let cluster = three();
+    let client = connect(&cluster).await;
+    let named = Command::new("GET").key("k").to(Target::Node(owner(&cluster, "k")));
+    for command in [Command::new("DBSIZE"), Command::new("FLUSHALL"), Command::new("CONFIG SET"), named] {
+        let name = command.name().to_owned();
+        let mut tx = client.transaction();
+        tx.set("k", "v").push(command);
+        let error = tx.run::<Value>().await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::Rejected), "{name}: {error}");
+    }
+    assert_eq!((received_by_all(&cluster, "MULTI"), cluster.ledger().count("SET k v")), (0, 0));
+    let mut tx = client.transaction();
+    tx.ping().set("k", "v");
+    tx.run::<(String, ())>().await.unwrap();
+}

@@ -34,6 +34,7 @@ mod pubsub;
 mod redirects;
 mod replica_reads;
 mod resharding;
+mod runtimes;
 mod scan;
 mod scenarios;
 mod schedules;

@@ -2,7 +2,7 @@
 //! somebody else's value.
 
 use futures::future::join_all;
-use keyslot::testkit::sim::{Endpoint, Fault, FaultKind, Profile, SimCluster};
+use keyslot::testkit::sim::{Endpoint, Fault, FaultId, FaultKind, Profile, SimCluster};
 use keyslot::{Client, Command, Commands, ErrorKind, NodeAddr, Outcome, RedirectKind, Value};
 use tokio::time::sleep;
 
@@ -550,4 +550,34 @@ mod ask {
     async fn a_doubled_reply_to_asking_swaps_no_values() {
         with_a_wrong_count_of_replies(FaultKind::DuplicateReply).await;
     }
+}
+
+/// The slot of `k` is on its way to a node that refuses, to which the client has no connection yet.
+async fn on_its_way_to_a_node_that_is_down() -> (SimCluster, Client, NodeAddr, FaultId) {
+    let cluster = three();
+    let (from, to) = (owner(&cluster, "k"), another(&cluster, "k"));
+    let client = Client::builder().seed(from).connector(cluster.connector()).connect().await.unwrap();
+    cluster.open_slot(slot("k"), &to).unwrap();
+    let fault = cluster.inject(Fault::new(FaultKind::Refuse).node(&to));
+    (cluster, client, to, fault)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_of_redirects_that_is_down_for_a_moment_is_waited_for() {
+    let (cluster, client, to, fault) = on_its_way_to_a_node_that_is_down().await;
+    let (written, ()) = tokio::join!(client.incr("k"), async {
+        sleep(3 * SECOND).await;
+        cluster.lift(fault);
+    });
+    assert_eq!(written.unwrap(), 1);
+    assert_eq!(executed_at(&cluster, "INCR k"), [to]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_of_redirects_that_stays_down_is_told_as_such() {
+    let (cluster, client, to, _fault) = on_its_way_to_a_node_that_is_down().await;
+    let error = client.incr("k").timeout(5 * SECOND).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Connect, Outcome::NotSent), "{error}");
+    assert!(error.to_string().contains(&to.to_string()), "{error}");
+    assert_eq!(cluster.ledger().count("INCR k"), 0);
 }

@@ -49,6 +49,30 @@ async fn each_policy_asks_the_nodes_that_it_names() {
     }
 }
 
+/// The simulated servers run no scripts and refuse them: who was asked is what is looked at.
+#[tokio::test(start_paused = true)]
+async fn in_a_pipeline_scripts_and_functions_that_only_read_go_where_reads_go() {
+    for (policy, reads_at_primary) in [(ReadFrom::Primary, 20), (ReadFrom::Replica, 0)] {
+        let (cluster, client, shard) = started(policy.clone()).await;
+        for (name, at_primary) in [
+            ("EVALSHA_RO", reads_at_primary),
+            ("EVAL_RO", reads_at_primary),
+            ("FCALL_RO", reads_at_primary),
+            ("EVALSHA", 20),
+            ("FCALL", 20),
+        ] {
+            let mut pipe = client.pipeline();
+            (0..20).for_each(|_| {
+                pipe.push(Command::new(name).arg("one").arg(1).key("k"));
+            });
+            assert_eq!(pipe.run_each().await.unwrap().len(), 20);
+            let received: Vec<u64> = shard.iter().map(|node| cluster.received(node, name)).collect();
+            assert_eq!(received.first(), Some(&at_primary), "{policy} {name}: {received:?}");
+            assert_eq!(received.iter().sum::<u64>(), 20, "{policy} {name}: {received:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_command_may_have_a_policy_of_its_own() {
     let (cluster, client, shard) = started(ReadFrom::Primary).await;
@@ -228,4 +252,31 @@ async fn commands_that_only_look_like_reads_go_to_the_primary() {
     assert_eq!(cluster.received(&shard[0], "GETEX"), 1);
     let _: i64 = client.execute(Command::new("DBSIZE")).await.unwrap();
     assert_eq!(cluster.received(&shard[0], "DBSIZE"), 1, "keyless ones have their own policies");
+}
+
+/// Nobody takes its place, and the cluster does not call it failed: the replicas are all that there is.
+#[tokio::test(start_paused = true)]
+async fn where_replicas_may_answer_a_primary_that_has_died_is_left_out() {
+    for policy in [ReadFrom::Nearest, ReadFrom::PreferReplica, ReadFrom::zone("nowhere")] {
+        let servers = SimCluster::builder().replicas(2).node_timeout(3600 * SECOND).full_coverage(false);
+        let (cluster, client, shard) = started_with(servers, policy.clone()).await;
+        // The primary is by far the nearest.
+        for node in &shard[1..] {
+            cluster.inject(Fault::new(FaultKind::DelayReply(20 * MS)).command("GET").node(node));
+        }
+        for _ in 0..100 {
+            client.get::<i64>("k").await.unwrap();
+        }
+        cluster.kill(&shard[0]).unwrap();
+        let begin = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(client.get::<i64>("k").await.unwrap(), 1, "{policy}");
+        }
+        let mut pipe = client.pipeline();
+        (0..20).for_each(|_| {
+            pipe.get("k");
+        });
+        assert_eq!(pipe.run::<Vec<i64>>().await.unwrap(), [1; 20], "{policy}");
+        assert!(begin.elapsed() < 3 * SECOND, "{policy}: {:?}", begin.elapsed());
+    }
 }
