@@ -147,7 +147,8 @@ struct Trial<'a> {
 struct Round {
     verdict: Verdict,
     calls: usize,
-    strokes: usize,
+    /// And promotions among them.
+    strokes: (usize, usize),
     /// What kept the stage from being well, past the client: the round is judged by its replies alone.
     fault: Option<String>,
 }
@@ -191,10 +192,10 @@ impl Trial<'_> {
                     }
                 },
             };
-            let Round { verdict, calls, strokes, fault } =
+            let Round { verdict, calls, strokes: (strokes, promotions), fault } =
                 self.round(&stage, &clients, (round as u32, time), seed).await?;
             println!(
-                "{server}, {access}, round {round}: {calls} calls, {strokes} strokes; {}; {verdict}; {}",
+                "{server}, {access}, round {round}: {calls} calls, {strokes} strokes with {promotions} promotions; {}; {verdict}; {}",
                 clients.tell(),
                 watch.tell()
             );
@@ -239,7 +240,7 @@ impl Trial<'_> {
         let is_durable = self.loss == Loss::OfTheDurableExcluded;
         if let Err(error) = stage.clear().await {
             let fault = Some(format!("{error}\n{}", stage.evidence().await));
-            return Ok(Round { verdict: Verdict::default(), calls: 0, strokes: 0, fault });
+            return Ok(Round { verdict: Verdict::default(), calls: 0, strokes: (0, 0), fault });
         }
         let load = Load::start(clients, (round, CELLS), is_durable, seed, begin).await?;
         let nemesis = Nemesis::of(stage, begin);
