@@ -56,6 +56,15 @@ impl Display for Verdict {
 }
 
 pub(crate) fn check(calls: &[Call], last: &Last, loss: Loss) -> Verdict {
+    judge(calls, Some(last), loss)
+}
+
+/// The same where nobody knows what the servers have in the end: what the replies alone show.
+pub(crate) fn check_without_end(calls: &[Call], loss: Loss) -> Verdict {
+    judge(calls, None, loss)
+}
+
+fn judge(calls: &[Call], last: Option<&Last>, loss: Loss) -> Verdict {
     let mut verdict = Verdict::default();
     let mut by_key: BTreeMap<Key, Vec<&Call>> = BTreeMap::new();
     for call in calls {
@@ -69,9 +78,11 @@ pub(crate) fn check(calls: &[Call], last: &Last, loss: Loss) -> Verdict {
         }
     }
     // Keys that nobody has touched must be as they began.
-    let there = last.registers.keys().chain(last.counters.keys()).chain(last.lists.keys());
-    for key in there {
-        by_key.entry(*key).or_default();
+    if let Some(last) = last {
+        let there = last.registers.keys().chain(last.counters.keys()).chain(last.lists.keys());
+        for key in there {
+            by_key.entry(*key).or_default();
+        }
     }
     for (key, calls) in &by_key {
         match key.kind {
@@ -80,7 +91,7 @@ pub(crate) fn check(calls: &[Call], last: &Last, loss: Loss) -> Verdict {
             Kind::List | Kind::Twin => lists(*key, calls, last, loss, &mut verdict),
         }
     }
-    transactions(calls, last, &mut verdict);
+    transactions(calls, last.unwrap_or(&Last::default()), &mut verdict);
     verdict.violations.sort();
     verdict
 }
@@ -140,7 +151,7 @@ impl<'a> Writes<'a> {
     }
 }
 
-fn registers(key: Key, calls: &[&Call], last: &Last, loss: Loss, verdict: &mut Verdict) {
+fn registers(key: Key, calls: &[&Call], last: Option<&Last>, loss: Loss, verdict: &mut Verdict) {
     let writes = Writes::of(calls, loss);
     for call in calls {
         let Fate::Done { reply: Reply::Text(text), .. } = &call.fate else { continue };
@@ -151,6 +162,7 @@ fn registers(key: Key, calls: &[&Call], last: &Last, loss: Loss, verdict: &mut V
             compare(key, written, call.begin, &writes, loss, call, verdict);
         }
     }
+    let Some(last) = last else { return };
     let Some(text) = last.registers.get(&key) else {
         verdict.violates(key, "was not read in the end".to_owned());
         return;
@@ -219,7 +231,7 @@ fn compare(
     }
 }
 
-fn counters(key: Key, calls: &[&Call], last: &Last, loss: Loss, verdict: &mut Verdict) {
+fn counters(key: Key, calls: &[&Call], last: Option<&Last>, loss: Loss, verdict: &mut Verdict) {
     let (base, mut seen, mut highest) = (key.base(), BTreeMap::new(), 0);
     let mut begins: Vec<u64> =
         calls.iter().filter(|call| call.may_have_run()).map(|call| call.begin).collect();
@@ -245,6 +257,7 @@ fn counters(key: Key, calls: &[&Call], last: &Last, loss: Loss, verdict: &mut Ve
             }
         }
     }
+    let Some(last) = last else { return };
     let done = calls.iter().filter(|call| call.is_done()).count() as i64;
     let durable = calls.iter().filter(|call| call.is_durable()).count() as i64;
     let possible = begins.len() as i64;
@@ -265,11 +278,12 @@ fn counters(key: Key, calls: &[&Call], last: &Last, loss: Loss, verdict: &mut Ve
     verdict.lost += u64::try_from(done - value).unwrap_or(0);
 }
 
-fn lists(key: Key, calls: &[&Call], last: &Last, loss: Loss, verdict: &mut Verdict) {
+fn lists(key: Key, calls: &[&Call], last: Option<&Last>, loss: Loss, verdict: &mut Verdict) {
     let by_tag: HashMap<u64, &Call> = calls
         .iter()
         .filter_map(|call| if let Action::Push(tag) = call.action { Some((tag, *call)) } else { None })
         .collect();
+    let Some(last) = last else { return };
     let Some(list) = last.lists.get(&key) else {
         verdict.violates(key, "was not read in the end".to_owned());
         return;

@@ -1,7 +1,7 @@
 //! The checker is shown histories that are well, and the same ones with one thing wrong: a checker that cannot fail
 //! proves nothing.
 
-use crate::checker::{Loss, Verdict, check};
+use crate::checker::{Loss, Verdict, check, check_without_end};
 use crate::history::{Action, Call, Fate, Group, Key, Kind, Last, Reply};
 
 const CELLS: u32 = 3;
@@ -182,6 +182,20 @@ fn a_history_that_is_well_passes() {
             assert!(
                 acknowledged > 100 && durable == acknowledged && maybe > 0 && not_sent > 0 && rejected > 0
             );
+        }
+    }
+}
+
+#[test]
+fn without_its_end_a_history_is_judged_by_its_replies() {
+    for seed in 0..50 {
+        for loss in BOTH {
+            let mut book = healthy(seed);
+            assert_eq!(check_without_end(&book.calls, loss).violations, [], "seed {seed}");
+            let place = book.place(|call| call.action == Action::Incr && call.is_done());
+            let base = book.calls[place].key.base();
+            book.calls[place].fate = Fate::Done { reply: Reply::Number(base - 1), durable: true };
+            assert_eq!(check_without_end(&book.calls, loss).violations.len(), 1, "seed {seed}");
         }
     }
 }

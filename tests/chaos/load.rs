@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use keyslot::{Client, Command, Commands, Error, Outcome, ReadFrom, Value};
+use keyslot::{Client, ClientBuilder, Command, Commands, Error, Outcome, ReadFrom, Value};
 use tokio::task::JoinSet;
 
 use crate::history::{Action, Call, Fate, Group, Key, Kind, Reply};
@@ -33,8 +33,8 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub(crate) async fn connect(seeds: &[String]) -> Done<Self> {
-        let builder = || Client::builder().seeds(seeds);
+    /// `builder` makes one that finds the cluster.
+    pub(crate) async fn connect(builder: impl Fn() -> ClientBuilder) -> Done<Self> {
         let patient = builder().command_timeout(LONG).links_per_node(2).connect().await?;
         let hasty = builder().command_timeout(SHORT).connect().await?;
         let mut readers = Vec::new();
@@ -133,18 +133,25 @@ impl Load {
     }
 
     /// Ends the tasks; what they have written down.
-    pub(crate) async fn finish(mut self, clients: &Clients) -> Done<Vec<Call>> {
+    pub(crate) async fn end(mut self) -> Done<Vec<Call>> {
         self.shared.is_over.store(true, Ordering::Relaxed);
         let mut calls = Vec::new();
         while let Some(ended) = self.tasks.join_next().await {
             calls.extend(ended?);
         }
+        Ok(calls)
+    }
+
+    /// The same where all is well again.
+    pub(crate) async fn finish(self, clients: &Clients) -> Done<Vec<Call>> {
+        let shared = Arc::clone(&self.shared);
+        let mut calls = self.end().await?;
         // All is well again, so everything must succeed soon, by each client that there is. A connection that is still half
         // open fails first, and with it what was sent on it meanwhile.
         let deadline = Instant::now() + SURELY;
         for (place, (client, limit)) in clients.writers.iter().enumerate() {
-            let mut task = Task::new(WRITERS + READERS + place as u32, client, *limit, &self.shared, 0);
-            for cell in 0..self.shared.cells {
+            let mut task = Task::new(WRITERS + READERS + place as u32, client, *limit, &shared, 0);
+            for cell in 0..shared.cells {
                 task.until_done(cell, deadline).await?;
             }
             calls.extend(task.calls);

@@ -10,12 +10,18 @@
 //! [`run_durable`](keyslot::Pipeline::run_durable) with `appendfsync always`, and allows none.
 //!
 //! ```text
-//! KEYSLOT_CHAOS_SECONDS=3600 KEYSLOT_CHAOS_SERVER=valkey-9.1 cargo test --test chaos lost -- --nocapture --test-threads 1
+//! KEYSLOT_CHAOS_SECONDS=3600 KEYSLOT_CHAOS_SERVER=valkey-9.1 \
+//!     cargo test --features testkit-tls --test chaos lost -- --nocapture --test-threads 1
 //! ```
 //!
 //! `KEYSLOT_CHAOS_SECONDS` is the time of faults for each test, in rounds of a minute; `KEYSLOT_CHAOS_SEED` repeats the
-//! nemesis's choices (not the servers' timing); `KEYSLOT_CHAOS_SERVER` leaves out the other servers. Under nextest a test
-//! ends after five minutes.
+//! nemesis's choices (not the servers' timing); `KEYSLOT_CHAOS_SERVER` leaves out the other servers; `KEYSLOT_CHAOS_ACCESS`
+//! has all clients come in as anybody (`open`, the default), as a user with the least rights that the client needs
+//! (`user`), by TLS (`tls`, Redis 7.0 only), or both (`tls+user`). Under nextest a test ends after five minutes.
+//!
+//! In a long trial a fault of its stage (a shard that is not whole in time, as the servers themselves say) does not end it: the
+//! round is judged by its replies alone, the fault is counted and told with what all nodes said, and the next round has
+//! servers of its own. More than one such round in ten are too many.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,6 +30,7 @@
     reason = "tests report by panicking, in their helpers too, where clippy.toml does not allow it by itself"
 )]
 
+mod access;
 mod checker;
 #[cfg(test)]
 mod checker_tests;
@@ -32,21 +39,24 @@ mod load;
 mod nemesis;
 mod proxy;
 mod stage;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt::Write;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use checker::{Loss, Verdict, Violation, check};
+use access::Access;
+use checker::{Loss, Verdict, Violation, check, check_without_end};
 use history::{Call, Key, Kind, Last};
 use keyslot::testkit::Server;
 use keyslot::{Command, Slot};
 use load::{Clients, Load};
 use nemesis::Nemesis;
 use stage::{Done, Stage};
+use watch::Watch;
 
 /// How long the nemesis rages in each test unless the environment says otherwise.
 const SECONDS: u64 = 8;
@@ -61,17 +71,20 @@ const CELLS: u32 = 48;
 const SHOWN: usize = 6;
 const SHOWN_CALLS: usize = 40;
 
+/// Of so many rounds, one may be cut short by a fault of the stage; so none may of a short trial.
+const ROUNDS_A_FAULT: usize = 10;
+
 macro_rules! on_every_server {
     ($($name:ident $folder:literal)*) => {$(
         mod $name {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn what_is_lost_is_lost_by_the_servers() {
-                super::run($folder, super::Loss::Counted).await.unwrap();
+                super::run($folder, None, super::Loss::Counted).await.unwrap();
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn nothing_durable_is_lost() {
-                super::run($folder, super::Loss::OfTheDurableExcluded).await.unwrap();
+                super::run($folder, None, super::Loss::OfTheDurableExcluded).await.unwrap();
             }
         }
     )*};
@@ -85,81 +98,203 @@ on_every_server! {
     valkey_9_1 "valkey-9.1"
 }
 
+/// The only one of the five that is built with TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_durable_is_lost_by_tls() {
+    run("redis-7.0", Some(Access::TLS), Loss::OfTheDurableExcluded).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_to_a_user_who_may_do_little_is_lost_by_the_servers() {
+    run("valkey-9.1", Some(Access::USER), Loss::Counted).await.unwrap();
+}
+
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-async fn run(server: &str, loss: Loss) -> Done {
-    if env::var("KEYSLOT_CHAOS_SERVER").is_ok_and(|only| only != server) {
+/// `special` is the access of a test that is there for it alone; the others take the one that is wanted.
+async fn run(server: &str, special: Option<Access>, loss: Loss) -> Done {
+    let wanted = Access::wanted();
+    if env::var("KEYSLOT_CHAOS_SERVER").is_ok_and(|only| only != server)
+        || (wanted.is_some() && special.is_some())
+    {
         return Ok(());
     }
+    let access = special.or(wanted).unwrap_or(Access::OPEN);
     let seed = number("KEYSLOT_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
     let total = Duration::from_secs(number("KEYSLOT_CHAOS_SECONDS").unwrap_or(SECONDS));
     let again = format!(
-        "KEYSLOT_CHAOS_SEED={seed} KEYSLOT_CHAOS_SECONDS={} KEYSLOT_CHAOS_SERVER={server} cargo test --test chaos \
-         lost -- --nocapture --test-threads 1",
+        "KEYSLOT_CHAOS_SEED={seed} KEYSLOT_CHAOS_SECONDS={} KEYSLOT_CHAOS_SERVER={server} \
+         KEYSLOT_CHAOS_ACCESS={access} cargo test --features testkit-tls --test chaos lost -- --nocapture \
+         --test-threads 1",
         total.as_secs()
     );
-    println!("{server}, {loss:?}; again: {again}");
-    rounds(server, loss, seed, total).await.map_err(|error| format!("{error}\n\nAgain: {again}").into())
+    println!("{server}, {access}, {loss:?}; again: {again}");
+    let trial = Trial { server, access, loss, seed };
+    trial.rounds(total).await.map_err(|error| format!("{error}\n\nAgain: {again}").into())
 }
 
-async fn rounds(server: &str, loss: Loss, seed: u64, total: Duration) -> Done {
-    let is_durable = loss == Loss::OfTheDurableExcluded;
-    let mut random = fastrand::Rng::with_seed(seed);
-    let stage = Arc::new(Stage::start(Server::named(server)?, is_durable, random.bool()).await?);
-    let clients = Clients::connect(&stage.seeds()).await?;
-    let (mut left, mut round) = (total, 0);
-    while !left.is_zero() {
-        round += 1;
-        let time = left.min(ROUND);
-        left -= time;
-        let (verdict, calls, log) = one_round(&stage, &clients, (round, time), loss, random.u64(..)).await?;
-        println!("{server}, round {round}: {calls} calls, {log} strokes; {}; {verdict}", clients.tell());
-        if left.is_zero() {
-            break;
-        }
-        for node in 0..stage.count() {
-            if stage.is_primary(node).await {
-                stage.ask::<()>(node, Command::new("FLUSHALL")).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The verdict, and how many calls and strokes there were.
-async fn one_round(
-    stage: &Arc<Stage>,
-    clients: &Clients,
-    (round, time): (u32, Duration),
+/// One server, one way in, one seed.
+struct Trial<'a> {
+    server: &'a str,
+    access: Access,
     loss: Loss,
     seed: u64,
-) -> Done<(Verdict, usize, usize)> {
-    let begin = Instant::now();
-    let is_durable = loss == Loss::OfTheDurableExcluded;
-    let load = Load::start(clients, (round, CELLS), is_durable, seed, begin).await?;
-    let nemesis = Nemesis::of(stage, begin);
-    let raged = nemesis.rage(seed, round, CELLS, Instant::now() + time).await;
-    let raged = raged.map_err(|error| format!("the nemesis itself failed: {error}\n{}", nemesis.log()));
-    raged?;
-    stage.cluster.wait_until_ok().await?;
-    let calls = load.finish(clients).await.map_err(|error| format!("{error}\n{}", nemesis.log()))?;
-    let last = read(stage, round).await?;
-    let verdict = check(&calls, &last, loss);
-    if verdict.violations.is_empty() {
-        return Ok((verdict, calls.len(), nemesis.count()));
+}
+
+/// How a round went.
+struct Round {
+    verdict: Verdict,
+    calls: usize,
+    /// And promotions among them.
+    strokes: (usize, usize),
+    /// What kept the stage from being well, past the client: the round is judged by its replies alone.
+    fault: Option<String>,
+}
+
+/// What kept rounds from their ends, past the client.
+struct Faults {
+    /// Of all rounds.
+    count: usize,
+    told: Vec<String>,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, told } = self;
+        write!(f, "{} of {count} rounds judged to their ends, {} not", count - told.len(), told.len())?;
+        told.iter().try_for_each(|fault| write!(f, "\n{fault}"))
     }
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}.txt"));
-    std::fs::write(&file, whole(&nemesis, &calls, &last))?;
-    Err(format!(
-        "{} violations, {verdict}\n{}\nWhat happened:\n{}\nThe whole history is in {}",
-        verdict.violations.len(),
-        verdict.violations.iter().take(SHOWN).map(|violation| shown(violation, &calls)).collect::<String>(),
-        nemesis.log(),
-        file.display()
-    )
-    .into())
+}
+
+impl Trial<'_> {
+    async fn rounds(&self, total: Duration) -> Done {
+        let Self { server, access, .. } = self;
+        let mut random = fastrand::Rng::with_seed(self.seed);
+        let count = total.as_secs().div_ceil(ROUND.as_secs()) as usize;
+        let (mut left, mut faults, mut set) = (total, Faults { count, told: Vec::new() }, None);
+        for round in 1..=count {
+            let time = left.min(ROUND);
+            left -= time;
+            let (seed, full_coverage) = (random.u64(..), random.bool());
+            let watch = Watch::begin();
+            let (stage, clients) = match set.take() {
+                Some(set) => set,
+                None => match self.stage(full_coverage).await {
+                    Ok(stage) => {
+                        let clients = Clients::connect(|| stage.client()).await?;
+                        (stage, clients)
+                    }
+                    Err(error) => {
+                        self.note(&mut faults, round, &error.to_string(), &watch)?;
+                        continue;
+                    }
+                },
+            };
+            let Round { verdict, calls, strokes: (strokes, promotions), fault } =
+                self.round(&stage, &clients, (round as u32, time), seed).await?;
+            println!(
+                "{server}, {access}, round {round}: {calls} calls, {strokes} strokes with {promotions} promotions; {}; {verdict}; {}",
+                clients.tell(),
+                watch.tell()
+            );
+            match fault {
+                None => set = Some((stage, clients)),
+                // The next round has a stage of its own.
+                Some(fault) => self.note(&mut faults, round, &fault, &watch)?,
+            }
+        }
+        println!("{server}, {access}: {faults}");
+        Ok(())
+    }
+
+    async fn stage(&self, full_coverage: bool) -> Done<Arc<Stage>> {
+        let is_durable = self.loss == Loss::OfTheDurableExcluded;
+        let server = Server::named(self.server)?;
+        Ok(Arc::new(Stage::start(server, self.access, is_durable, full_coverage).await?))
+    }
+
+    /// Counts a fault of the stage, and tells it; an error if there are too many.
+    fn note(&self, faults: &mut Faults, round: usize, fault: &str, watch: &Watch) -> Done {
+        let file = write(&format!("chaos-{}-fault-in-round-{round}.txt", self.seed), fault)?;
+        let first = fault.lines().next().unwrap_or_default();
+        let fault = format!("round {round}: {first} ({}; all in {file})", watch.tell());
+        println!("{}, {}: a fault of the stage: {fault}", self.server, self.access);
+        faults.told.push(fault);
+        if faults.told.len() * ROUNDS_A_FAULT > faults.count {
+            return Err(format!("too many faults of the stage: {faults}").into());
+        }
+        Ok(())
+    }
+
+    /// An error is the client's: a violation, or that it does not recover.
+    async fn round(
+        &self,
+        stage: &Arc<Stage>,
+        clients: &Clients,
+        (round, time): (u32, Duration),
+        seed: u64,
+    ) -> Done<Round> {
+        let begin = Instant::now();
+        let is_durable = self.loss == Loss::OfTheDurableExcluded;
+        if let Err(error) = stage.clear().await {
+            let fault = Some(format!("{error}\n{}", stage.evidence().await));
+            return Ok(Round { verdict: Verdict::default(), calls: 0, strokes: (0, 0), fault });
+        }
+        let load = Load::start(clients, (round, CELLS), is_durable, seed, begin).await?;
+        let nemesis = Nemesis::of(stage, begin);
+        let raged = nemesis.rage(seed, round, CELLS, Instant::now() + time).await;
+        let well = match raged {
+            Ok(()) => stage.cluster.wait_until_ok().await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        let strokes = nemesis.count();
+        if let Err(error) = well {
+            let fault = Some(format!("{error}\n{}\n{}", nemesis.log(), stage.evidence().await));
+            let calls = load.end().await?;
+            let verdict = check_without_end(&calls, self.loss);
+            self.judged(&nemesis, &calls, &Last::default(), &verdict)?;
+            return Ok(Round { verdict, calls: calls.len(), strokes, fault });
+        }
+        let calls = load.finish(clients).await.map_err(|error| format!("{error}\n{}", nemesis.log()))?;
+        let (verdict, last, fault) = match read(stage, round).await {
+            Ok(last) => (check(&calls, &last, self.loss), last, None),
+            Err(error) => {
+                let fault = format!("{error}\n{}\n{}", nemesis.log(), stage.evidence().await);
+                (check_without_end(&calls, self.loss), Last::default(), Some(fault))
+            }
+        };
+        self.judged(&nemesis, &calls, &last, &verdict)?;
+        Ok(Round { verdict, calls: calls.len(), strokes, fault })
+    }
+
+    /// An error with all that is known of the round, if there is a violation.
+    fn judged(&self, nemesis: &Nemesis, calls: &[Call], last: &Last, verdict: &Verdict) -> Done {
+        if verdict.violations.is_empty() {
+            return Ok(());
+        }
+        let file = write(&format!("chaos-{}.txt", self.seed), &whole(nemesis, calls, last))?;
+        Err(format!(
+            "{} violations, {verdict}\n{}\nWhat happened:\n{}\nThe whole history is in {file}",
+            verdict.violations.len(),
+            verdict
+                .violations
+                .iter()
+                .take(SHOWN)
+                .map(|violation| shown(violation, calls))
+                .collect::<String>(),
+            nemesis.log(),
+        )
+        .into())
+    }
+}
+
+/// Where it is now.
+fn write(name: &str, text: &str) -> Done<String> {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, text)?;
+    Ok(file.display().to_string())
 }
 
 /// What the servers have, read past the client.

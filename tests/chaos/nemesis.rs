@@ -19,6 +19,8 @@ use crate::stage::{Done, Roles, SHARDS, Stage, until};
 /// Voters refuse a second failover of a shard within twice the node timeout, and writes then wait for seconds.
 const BETWEEN_FAILOVERS: Duration = Duration::from_secs(3);
 
+const PROMOTED: &str = "is promoted";
+
 pub(crate) struct Nemesis {
     stage: Arc<Stage>,
     /// Each with the time of its last failover.
@@ -75,8 +77,10 @@ impl Nemesis {
         log.iter().map(|(at, what)| format!("{:>10.3} ms {what}\n", at.as_secs_f64() * 1e3)).collect()
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.log.lock().unwrap().len()
+    /// How many strokes there were, and how often a replica was promoted.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let log = self.log.lock().unwrap();
+        (log.len(), log.iter().filter(|(_, what)| what.ends_with(PROMOTED)).count())
     }
 
     fn note(&self, what: impl fmt::Display) {
@@ -165,6 +169,8 @@ impl Nemesis {
                 });
                 self.until_promoted(replica).await;
                 sleep(pause).await;
+                let is_told = !self.stage.is_primary(primary).await;
+                self.note(format_args!("node {primary} was {}told of it", if is_told { "" } else { "not " }));
                 self.stage.change(primary, Line::heal);
                 self.stage.bar(primary, false);
             }
@@ -185,7 +191,7 @@ impl Nemesis {
         let deadline = Instant::now() + Duration::from_secs(12);
         while Instant::now() < deadline {
             if self.stage.is_primary(replica).await {
-                self.note(format_args!("node {replica} is promoted"));
+                self.note(format_args!("node {replica} {PROMOTED}"));
                 return;
             }
             sleep(Duration::from_millis(10)).await;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ pub(crate) struct Line {
     pub(crate) holds_replies: bool,
     /// New connections are reset at once.
     pub(crate) refuses: bool,
-    /// Of the cluster bus: nodes whose messages wait, in both directions.
+    /// Of the cluster bus: nodes whose messages wait, in both directions. By the id that they send, or by the address that
+    /// they come from, if they have one of their own.
     pub(crate) barred: BTreeSet<String>,
     /// Every piece comes so much later.
     pub(crate) delay: Duration,
@@ -107,12 +108,12 @@ async fn accept(listener: TcpListener, server: SocketAddr, line: Arc<watch::Send
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let Ok((client, _from)) = accepted else { continue };
+                let Ok((client, from)) = accepted else { continue };
                 let line = line.subscribe();
                 if line.borrow().refuses {
                     reset(&client);
                 } else {
-                    connections.spawn(serve(client, server, line));
+                    connections.spawn(serve(client, from.ip(), server, line));
                 }
             }
             Some(_ended) = connections.join_next() => {}
@@ -126,7 +127,7 @@ fn reset(stream: &TcpStream) {
     let _done = stream.set_zero_linger();
 }
 
-async fn serve(client: TcpStream, server: SocketAddr, mut line: watch::Receiver<Line>) {
+async fn serve(client: TcpStream, from: IpAddr, server: SocketAddr, mut line: watch::Receiver<Line>) {
     let Ok(server) = TcpStream::connect(server).await else {
         reset(&client);
         return;
@@ -140,6 +141,9 @@ async fn serve(client: TcpStream, server: SocketAddr, mut line: watch::Receiver<
     let end = {
         let (mut from_server, mut to_server) = server.into_split();
         let sender = OnceLock::new();
+        if from != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            sender.get_or_init(|| from.to_string());
+        }
         let (requests, replies) = (line.clone(), line.clone());
         let forth = pump(&mut from_client, &mut to_server, Way::Request, requests, &sender);
         let back = pump(&mut from_server, &mut to_client, Way::Reply, replies, &sender);

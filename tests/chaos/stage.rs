@@ -5,8 +5,9 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use keyslot::testkit::{LocalCluster, Server};
-use keyslot::{Command, FromValue, NodeAddr, Slot, Value};
+use keyslot::{ClientBuilder, Command, FromValue, NodeAddr, Slot, Value};
 
+use crate::access::Access;
 use crate::proxy::{Line, Proxy};
 
 pub(crate) type Done<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -22,14 +23,20 @@ const LIMIT: Duration = Duration::from_secs(40);
 /// The port of the cluster bus beside that of the clients.
 const BUS: u16 = 10_000;
 
+/// 127.0.0.x: the first of the addresses that the nodes' own connections come from, by TLS.
+const FIRST_SOURCE: usize = 10;
+
 pub(crate) struct Stage {
     pub(crate) cluster: LocalCluster,
+    access: Access,
     nodes: Vec<Node>,
 }
 
 struct Node {
     addr: NodeAddr,
     id: String,
+    /// Where its own connections come from, as the others' proxies see it; `None` where the bus says who sends.
+    source: Option<String>,
     clients: Proxy,
     bus: Proxy,
 }
@@ -44,8 +51,14 @@ pub(crate) struct Roles {
 impl Stage {
     /// Three primaries with a replica each. Every write is in an append-only file; with `is_durable` before it is
     /// acknowledged.
-    pub(crate) async fn start(server: Server, is_durable: bool, full_coverage: bool) -> Done<Self> {
-        let cluster = LocalCluster::builder()
+    pub(crate) async fn start(
+        server: Server,
+        access: Access,
+        is_durable: bool,
+        full_coverage: bool,
+    ) -> Done<Self> {
+        let cluster = access
+            .guard(LocalCluster::builder())
             .server(server)
             .primaries(SHARDS)
             .replicas(1)
@@ -61,17 +74,32 @@ impl Stage {
             .start()
             .await?;
         let mut nodes = Vec::new();
-        for addr in cluster.nodes() {
+        let set = async |addr: &NodeAddr, settings: &[(&'static str, String)]| -> Done {
+            for (name, value) in settings {
+                ask::<()>(&cluster, addr, Command::new("CONFIG SET").arg(*name).arg(value)).await?;
+            }
+            Ok(())
+        };
+        // The bus speaks TLS too, so that its bytes do not tell who sends them; the address that they are sent from does.
+        let source = |place| access.by_tls.then(|| format!("127.0.0.{}", FIRST_SOURCE + place));
+        for (place, addr) in cluster.nodes().iter().enumerate() {
+            if let Some(source) = source(place) {
+                // Without the first, the others would take the second for the address where the node is found.
+                let ip = ("cluster-announce-ip", addr.host().to_owned());
+                set(addr, &[ip, ("bind-source-addr", source)]).await?;
+            }
+        }
+        for (place, addr) in cluster.nodes().into_iter().enumerate() {
             let (clients, bus) = (Proxy::before(addr.port()).await?, Proxy::before(addr.port() + BUS).await?);
-            let set = |name: &'static str, port: u16| Command::new("CONFIG SET").arg(name).arg(port);
-            ask::<()>(&cluster, &addr, set("cluster-announce-bus-port", bus.port())).await?;
-            ask::<()>(&cluster, &addr, set("cluster-announce-port", clients.port())).await?;
+            let announce = if access.by_tls { "cluster-announce-tls-port" } else { "cluster-announce-port" };
+            let bus_port = ("cluster-announce-bus-port", bus.port().to_string());
+            set(&addr, &[bus_port, (announce, clients.port().to_string())]).await?;
             // For the restarts.
             ask::<()>(&cluster, &addr, Command::new("CONFIG REWRITE")).await?;
             let id = cluster.node_id(&addr).await?;
-            nodes.push(Node { addr, id, clients, bus });
+            nodes.push(Node { addr, id, source: source(place), clients, bus });
         }
-        let stage = Self { cluster, nodes };
+        let stage = Self { cluster, access, nodes };
         if !stage.cluster.server().version().is_at_least(7, 0) {
             // 6.2 tells others of its new port, but not those who ask it for the topology.
             for node in &stage.nodes {
@@ -97,9 +125,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Where clients find it.
-    pub(crate) fn seeds(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.clients.port())).collect()
+    /// A client that finds it, and is let in.
+    pub(crate) fn client(&self) -> ClientBuilder {
+        let seeds = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.clients.port()));
+        self.access.client(&self.cluster).seeds(seeds)
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -121,11 +150,13 @@ impl Stage {
 
     /// Other nodes and this one hear nothing of each other any more, or again.
     pub(crate) fn bar(&self, node: usize, is_barred: bool) {
+        let Node { id, source, .. } = &self.nodes[node];
+        let sender = source.as_ref().unwrap_or(id);
         for (place, other) in self.nodes.iter().enumerate() {
             other.bus.change(|line| match (place == node, is_barred) {
                 (true, _) => (line.holds_requests, line.holds_replies) = (is_barred, is_barred),
-                (false, true) => drop(line.barred.insert(self.nodes[node].id.clone())),
-                (false, false) => drop(line.barred.remove(&self.nodes[node].id)),
+                (false, true) => drop(line.barred.insert(sender.clone())),
+                (false, false) => drop(line.barred.remove(sender)),
             });
         }
     }
@@ -147,6 +178,31 @@ impl Stage {
         .await
     }
 
+    /// All shards are whole and have no key.
+    pub(crate) async fn clear(&self) -> Done {
+        for shard in 0..SHARDS {
+            let roles = self.until_whole(shard).await?;
+            self.ask::<()>(roles.primary, Command::new("FLUSHALL")).await?;
+        }
+        Ok(())
+    }
+
+    /// All that the nodes say of the cluster now, for who wants to know why it is not well.
+    pub(crate) async fn evidence(&self) -> String {
+        let mut text = String::new();
+        for (place, node) in self.nodes.iter().enumerate() {
+            let told = async |command: Command| match self.ask::<String>(place, command).await {
+                Ok(told) => told.replace("\r\n", "\n"),
+                Err(error) => error.to_string(),
+            };
+            let replication = told(Command::new("INFO").arg("replication")).await;
+            let nodes = told(Command::new("CLUSTER NODES")).await;
+            let log = self.cluster.log_tail(&node.addr);
+            text += &format!("\nnode {place}, {} {}\n{nodes}\n{replication}\n{log}\n", node.addr, node.id);
+        }
+        text
+    }
+
     async fn roles(&self, shard: usize) -> Done<Roles> {
         let pair = [shard, shard + SHARDS];
         let mut info = Vec::new();
@@ -158,7 +214,7 @@ impl Stage {
             }
             let nodes = self.view(node).await?;
             if let Some(ill) = nodes.iter().find(|seen| seen.is_ill) {
-                return Err(format!("{} sees {} fail", self.addr(node), ill.id).into());
+                return Err(format!("{} sees {} as {}", self.addr(node), ill.id, ill.state).into());
             }
         }
         let is_primary = |info: &str| info.contains("role:master") && info.contains("state=online");
@@ -246,6 +302,8 @@ fn ports_in(slots: &Value) -> Vec<i64> {
 /// One line of `CLUSTER NODES`.
 struct Seen {
     id: String,
+    /// Its flags, and whether it is connected.
+    state: String,
     is_ill: bool,
     ranges: Vec<(u16, u16)>,
 }
@@ -253,12 +311,13 @@ struct Seen {
 impl Seen {
     fn parse(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let is_ill = words.get(2)?.contains("fail") || words.get(7) == Some(&"disconnected");
+        let state = format!("{}, {}", words.get(2)?, words.get(7)?);
+        let is_ill = state.contains("fail") || state.ends_with("disconnected");
         let ranges = words.iter().skip(8).filter(|word| !word.starts_with('[')).map(|word| {
             let (first, last) = word.split_once('-').unwrap_or((word, word));
             Some((first.parse().ok()?, last.parse().ok()?))
         });
-        Some(Self { id: (*words.first()?).to_owned(), is_ill, ranges: ranges.collect::<Option<_>>()? })
+        Some(Self { id: (*words.first()?).to_owned(), state, is_ill, ranges: ranges.collect::<Option<_>>()? })
     }
 
     fn owns(&self, slot: Slot) -> bool {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::{BoxFuture, poll_fn};
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::rand::{Rng, thread_rng};
@@ -77,8 +78,14 @@ impl Asked {
     }
 }
 
+/// When a peer begins to read: at once, or when it is told to.
+type Gate = Option<oneshot::Receiver<()>>;
+
 /// Answers each `ECHO`, and closes the connection when it has read `left` of them.
-async fn peer(mut stream: DuplexStream, asked: Asked, mut left: Option<usize>) {
+async fn peer(mut stream: DuplexStream, asked: Asked, mut left: Option<usize>, gate: Gate) {
+    if let Some(gate) = gate {
+        gate.await.unwrap();
+    }
     let mut frame = [0; COMMAND];
     while left != Some(0) && stream.read_exact(&mut frame).await.is_ok() {
         let text = std::str::from_utf8(&frame).unwrap();
@@ -112,6 +119,11 @@ struct Model {
 impl Model {
     /// `cuts` is how many commands each connection but the last is good for. `room` is the budget in commands.
     fn new(runtime: &tokio::runtime::Runtime, cuts: Vec<usize>, room: usize) -> Self {
+        Self::gated(runtime, cuts, room, None)
+    }
+
+    /// The same, whose first peer does not read before it is told to; before that, less than a command can be written.
+    fn gated(runtime: &tokio::runtime::Runtime, cuts: Vec<usize>, room: usize, gate: Gate) -> Self {
         let node = NodeAddr::new("h", 1);
         // Requests without a bound of their own.
         let bound = || Bound::new(room * COMMAND, usize::MAX);
@@ -127,7 +139,7 @@ impl Model {
         });
         let shared = Arc::new(LinkShared::new(node.clone(), budget.clone(), counters.node(&node)));
         let asked = Asked::default();
-        let task = spawn(serve(Arc::clone(&shared), context, asked.clone(), cuts));
+        let task = spawn(serve(Arc::clone(&shared), context, asked.clone(), cuts, gate));
         // The link's own handle is of tokio, which does not run here; ended with it is what the scheduler runs.
         let link = Arc::new(Link { shared, task: runtime.spawn(std::future::pending()) });
         Self { link, budget, asked, task }
@@ -245,12 +257,19 @@ fn lost(loss: &Loss) -> End {
 }
 
 /// As the task of a link serves one connection after the other, without what dialling takes.
-async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, asked: Asked, cuts: Vec<usize>) {
+async fn serve(
+    shared: Arc<LinkShared>,
+    context: Arc<LinkContext>,
+    asked: Asked,
+    cuts: Vec<usize>,
+    mut gate: Gate,
+) {
     let last = std::iter::repeat(None);
     for left in cuts.into_iter().map(Some).chain(last) {
         until_wanted(&shared).await;
         // Room for less than a command up to several of them: the socket is full now and then.
-        let (near, far) = duplex(thread_rng().gen_range(5..60));
+        let most = if gate.is_some() { COMMAND } else { 60 };
+        let (near, far) = duplex(thread_rng().gen_range(5..most));
         let connection = Connection {
             stream: Box::new(near),
             decoder: Decoder::new(1 << 20),
@@ -259,7 +278,7 @@ async fn serve(shared: Arc<LinkShared>, context: Arc<LinkContext>, asked: Asked,
             speaks_resp3: true,
             renewals: None,
         };
-        let _peer = spawn(peer(far, asked.clone(), left));
+        let _peer = spawn(peer(far, asked.clone(), left, gate.take()));
         Conversation::new(&shared, &context, connection, Some(Clock::new(Purpose::Commands))).run().await;
     }
 }
@@ -296,6 +315,62 @@ fn every_caller_gets_its_own_reply_and_is_woken_for_it() {
             }
             assert!(matches!(unit.await.unwrap().1, End::Answered));
             model.until_nothing_is_left().await;
+            model.task.abort();
+        }
+        .boxed()
+    });
+}
+
+/// The task that looked for work in vain, as its one command was given up, lies down while the next one comes. Nothing is under
+/// way then that would wake it later.
+#[test]
+fn the_task_never_sleeps_beside_a_command_that_came_while_it_lay_down() {
+    check(|runtime| {
+        let model = Model::new(runtime, Vec::new(), 6);
+        async move {
+            for round in [10, 20, 30] {
+                let quitter = model.caller(round, Some(thread_rng().gen_range(0..2)));
+                let (number, end) = model.caller(round + 1, None).await.unwrap();
+                assert!(matches!(end, End::Answered), "{number}: {end:?}");
+                let (number, end) = quitter.await.unwrap();
+                model.check(number, &end);
+            }
+            model.until_nothing_is_left().await;
+            model.task.abort();
+        }
+        .boxed()
+    });
+}
+
+#[test]
+fn what_is_given_up_while_the_socket_is_full_is_taken_back_before_the_peer_reads_on() {
+    check(|runtime| {
+        let (open, gate) = oneshot::channel();
+        let model = Model::gated(runtime, Vec::new(), 6, Some(gate));
+        async move {
+            let first = model.caller(10, None);
+            while model.link.shared.lock().unanswered == 0 {
+                yield_now().await;
+            }
+            // It is written in part, so what comes behind it is not written at all.
+            for pair in [[11, 12], [13, 14], [15, 16], [17, 18], [19, 20]] {
+                let quitters = pair.map(|number| model.caller(number, Some(thread_rng().gen_range(0..3))));
+                for quitter in quitters {
+                    let (number, end) = quitter.await.unwrap();
+                    assert!(matches!(end, End::Dropped), "{number}: {end:?}");
+                }
+                for _look in 0..500 {
+                    if model.budget.taken() <= COMMAND {
+                        break;
+                    }
+                    yield_now().await;
+                }
+                assert_eq!(model.budget.taken(), COMMAND, "what was given up waits for the peer");
+            }
+            open.send(()).unwrap();
+            assert!(matches!(first.await.unwrap().1, End::Answered));
+            model.until_nothing_is_left().await;
+            assert_eq!(*model.asked.0.lock().unwrap(), [10]);
             model.task.abort();
         }
         .boxed()
