@@ -127,8 +127,12 @@ impl Stage {
 
     /// A client that finds it, and is let in.
     pub(crate) fn client(&self) -> ClientBuilder {
-        let seeds = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.clients.port()));
-        self.access.client(&self.cluster).seeds(seeds)
+        self.access.client(&self.cluster).seeds(self.seeds())
+    }
+
+    /// Where clients find it.
+    pub(crate) fn seeds(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.clients.port())).collect()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command as Program;
 use tokio::time::{sleep, timeout};
 
+use crate::access::Access;
 use crate::child::{Book, Report, TAG};
 use crate::proxy::Line;
 use crate::stage::{Done, NODE_TIMEOUT, Roles, SHARDS, Stage};
@@ -61,7 +62,7 @@ impl Fault {
     }
 
     pub(crate) async fn run(self, client: &str, server: &str) -> Done<Row> {
-        let stage = Stage::start(Server::named(server)?, false, false).await?;
+        let stage = Stage::start(Server::named(server)?, Access::OPEN, false, false).await?;
         let seconds = TIME.as_secs_f64().to_string();
         let mut child = Program::new(std::env::current_exe()?)
             .args([client, "--seeds", &stage.seeds().join(","), "--seconds", &seconds])

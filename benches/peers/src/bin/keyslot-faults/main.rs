@@ -13,6 +13,7 @@
 //! | gap | the longest time without a success of any one key, of the shard that was struck and of the others |
 //! | memory | of the client's process, before the fault and at its peak |
 
+mod access;
 mod child;
 mod clients;
 mod faults;
