@@ -284,7 +284,7 @@ fn a_killed_test_process_leaves_no_process_and_no_folder() {
         be_the_victim();
     }
     let mut victim = Program::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_killed_test_process_leaves_no_process_and_no_folder", "--nocapture"])
+        .args(["--exact", "testkit::a_killed_test_process_leaves_no_process_and_no_folder", "--nocapture"])
         .env(IS_VICTIM, "1")
         .stdout(Stdio::piped())
         .spawn()
