@@ -61,19 +61,17 @@ impl Admin {
         if let Some(from) = teacher.filter(|_| self.options().copy_users) {
             steps.push(Step::CopyUsers { from: from.into(), to: new.clone() });
         }
-        let what = match &how {
+        let gets_slots = how == AddAs::PrimaryWithSlots;
+        let what = match how {
             AddAs::Primary | AddAs::PrimaryWithSlots => {
                 let serving = view.primaries().find(|node| !node.myself.slots.is_empty());
                 if let Some(from) = serving.map(Member::from) {
                     steps.push(Step::CopyFunctions { from, to: new.clone() });
                 }
-                match how {
-                    AddAs::PrimaryWithSlots => "a primary with its share of the slots".to_owned(),
-                    AddAs::Primary | AddAs::ReplicaOf(_) | AddAs::Replica => "a primary".to_owned(),
-                }
+                if gets_slots { "a primary with its share of the slots" } else { "a primary" }.to_owned()
             }
             AddAs::ReplicaOf(primary) => {
-                let primary = node(&view, primary)?;
+                let primary = node(&view, &primary)?;
                 steps.push(Step::Replicate { node: new.clone(), primary: primary.into() });
                 format!("a replica of {primary}")
             }
@@ -89,7 +87,7 @@ impl Admin {
         // A new node takes part two seconds after it has met the others, if these are well.
         let is_well = view.nodes.iter().all(|node| &*node.state == "ok");
         steps.push(if is_well { Step::BeWell } else { Step::Agree });
-        if how == AddAs::PrimaryWithSlots {
+        if gets_slots {
             let ground = Ground::of(self).await?.joined_by(joining);
             steps.extend(ground.steps(self, ground.evenly_with(&new)).await?);
         }
