@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::vec;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures_util::Stream;
 
 use crate::cluster::connect::Cluster;
 use crate::error::{Error, Result};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 
 use crate::cluster::connect::Cluster;
 use crate::cluster::executor::{learn_all, learn_one};

@@ -15,7 +15,6 @@ pub(crate) mod snapshot;
 #[cfg_attr(not(feature = "tracing"), path = "stats/untraced.rs")]
 pub(crate) mod trace;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +26,7 @@ use crate::stats::hot_slots::HotSlots;
 use crate::stats::node_counters::{Counter, NodeCounters};
 use crate::stats::refresh_cause::{Causes, RefreshCause};
 use crate::stats::snapshot::Stats;
+use litemap::LiteMap;
 
 /// Nodes of which figures are kept. More are only kept while they have connections: pods that come and go under new
 /// addresses for months must not fill the memory.
@@ -42,16 +42,21 @@ pub(crate) struct Counters {
     disagreements: Counter,
     map_changes: Counter,
     hot_slots: Arc<HotSlots>,
-    by_node: Mutex<BTreeMap<NodeAddr, Arc<NodeCounters>>>,
+    by_node: Mutex<LiteMap<NodeAddr, Arc<NodeCounters>>>,
     pub(crate) logins_renewed: Counter,
     pub(crate) logins_refused: Counter,
-    redirected_to: Mutex<BTreeMap<NodeAddr, u64>>,
+    redirected_to: Mutex<LiteMap<NodeAddr, u64>>,
 }
 
 impl Counters {
-    fn nodes(&self) -> MutexGuard<'_, BTreeMap<NodeAddr, Arc<NodeCounters>>> {
+    fn nodes(&self) -> MutexGuard<'_, LiteMap<NodeAddr, Arc<NodeCounters>>> {
         // Nothing panics while it is held.
         self.by_node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn destinations(&self) -> MutexGuard<'_, LiteMap<NodeAddr, u64>> {
+        // Nor while this one is.
+        self.redirected_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The counters of one node.
@@ -108,7 +113,7 @@ impl Counters {
     pub(crate) fn redirected(&self, redirect: &Redirect) {
         self.note(&redirect.from, |of| of.redirected(redirect.kind));
         {
-            let mut by_node = self.redirected_to.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut by_node = self.destinations();
             if by_node.len() < MOST_NODES || by_node.contains_key(&redirect.to) {
                 *by_node.entry(redirect.to.clone()).or_default() += 1;
             }
@@ -194,7 +199,7 @@ impl Counters {
             map_changes: self.map_changes.get(),
             logins_renewed: self.logins_renewed.get(),
             logins_refused: self.logins_refused.get(),
-            redirected_to: self.redirected_to.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            redirected_to: self.destinations().iter().map(|(node, count)| (node.clone(), *count)).collect(),
             nodes: self.nodes().iter().map(|(node, of)| (node.clone(), of.snapshot())).collect(),
         }
     }

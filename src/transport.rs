@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::node::NodeAddr;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join_all;
+use futures_util::future::try_join_all;
 
 use crate::admin::handle::Admin;
 use crate::admin::peer::Peer;

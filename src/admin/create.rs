@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures_util::future::join_all;
 
 use crate::admin::handle::{Admin, field};
 use crate::admin::plan::Plan;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::future::join_all;
+use futures_util::future::join_all;
 use tokio::task::AbortHandle;
 
 use crate::admin::node_line::{NodeLine, read_lines};

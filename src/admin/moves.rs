@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
 use crate::admin::atomic::{move_atomically, way_of};
 use crate::admin::handle::{Admin, field};

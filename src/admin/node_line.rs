@@ -59,8 +59,8 @@ impl NodeLine {
             epoch: columns.epoch,
             is_connected: columns.link == "connected",
             slots: owned,
-            migrating,
-            importing,
+            migrating: migrating.into_iter().collect(),
+            importing: importing.into_iter().collect(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use futures::future::try_join_all;
+use futures_util::future::try_join_all;
 
 use crate::admin::handle::Admin;
 use crate::admin::plan::Plan;

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::future::{join, join_all};
-use futures::stream::FuturesUnordered;
+use futures_util::StreamExt;
+use futures_util::future::{join, join_all};
+use futures_util::stream::FuturesUnordered;
 
 use crate::admin::handle::Admin;
 use crate::admin::key_batch::{KeyBatch, divide, sizes};

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;

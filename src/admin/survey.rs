@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;

@@ -1,11 +1,12 @@
 //! [`Core`]: what all handles of a client share: the routes and everything that changes them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use litemap::LiteMap;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
@@ -76,7 +77,7 @@ struct Topology {
     patches: Patches,
     /// Pools of nodes that are asked although no map names them: seeds, and targets of `ASK`.
     /// In the order of their names: that in which they are closed is the same in every run.
-    guests: BTreeMap<NodeAddr, Arc<NodePool>>,
+    guests: LiteMap<NodeAddr, Arc<NodePool>>,
     /// Views in a row that were older than the current map.
     older_views: u32,
     /// Pools that are no longer used and still answer what they were sent, each until its time.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use litemap::LiteMap;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::cluster::core::Core;
@@ -66,17 +67,18 @@ pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
     let seeds = &core.config.seeds;
     // A connect may take its whole time-out before the question is even asked.
     let patience = core.config.connect_timeout + PATIENCE;
+    let asked = seeds.iter().enumerate();
     let mut asked: FuturesUnordered<_> =
-        seeds.iter().map(|seed| async move { (seed, ask(core, seed, patience).await) }).collect();
-    let mut failures: Vec<(&NodeAddr, NoView)> = Vec::new();
-    while let Some((seed, view)) = asked.next().await {
+        asked.map(|(place, seed)| async move { (place, seed, ask(core, seed, patience).await) }).collect();
+    // In the order of the seeds.
+    let mut failures: LiteMap<usize, (&NodeAddr, NoView)> = LiteMap::new();
+    while let Some((place, seed, view)) = asked.next().await {
         match view {
             Ok(view) => return Ok(view),
-            Err(failure) => failures.push((seed, failure)),
+            Err(failure) => drop(failures.insert(place, (seed, failure))),
         }
     }
-    failures.sort_by_key(|(seed, _)| seeds.iter().position(|other| other == *seed));
-    let any = |what: fn(&NoView) -> bool| failures.iter().any(|(_, failure)| what(failure));
+    let any = |what: fn(&NoView) -> bool| failures.values().any(|(_, failure)| what(failure));
     let (kind, hint) = if any(NoView::lacks_permission) {
         (ErrorKind::Auth, " (an ACL user needs +cluster|slots on every node)")
     } else if any(NoView::is_about_credentials) {
@@ -87,7 +89,7 @@ pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
     } else {
         (ErrorKind::Connect, "")
     };
-    let told: Vec<String> = failures.iter().map(|(seed, failure)| format!("{seed}: {failure}")).collect();
+    let told: Vec<String> = failures.values().map(|(seed, failure)| format!("{seed}: {failure}")).collect();
     Err(Error::new(kind, Outcome::NotSent, format!("no seed could be used: {}{hint}", told.join("; "))))
 }
 
@@ -165,7 +167,10 @@ async fn best_view(core: &Core) -> Option<SlotMap> {
     fastrand::shuffle(&mut nodes);
     if let Some(troubled) = core.signal.take_troubled() {
         // Who gives trouble is asked last. Not who may take its place first: all clients at once would ask that one node.
-        nodes.sort_by_key(|node| *node == troubled);
+        if let Some(place) = nodes.iter().position(|node| *node == troubled) {
+            nodes.remove(place);
+            nodes.push(troubled);
+        }
     }
     let mut rest = nodes.as_slice();
     let mut count = ASKED;

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
 
 use crate::node::NodeAddr;
@@ -169,7 +169,7 @@ pub(crate) enum CredentialsSource {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt;
+    use futures_util::StreamExt;
 
     use super::{Credentials, CredentialsProvider, RotatingCredentials};
 
@@ -188,7 +188,7 @@ mod tests {
         let (mut one, mut other) = (provider.rotations(), provider.rotations());
         provider.rotate(Credentials::password("b"));
         assert_eq!((one.next().await, other.next().await), (Some(()), Some(())));
-        assert!(futures::poll!(one.next()).is_pending());
+        assert!(futures_util::poll!(one.next()).is_pending());
         assert_eq!(provider.credentials().await.unwrap(), Credentials::password("b"));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 
 use crate::node::NodeAddr;
 use crate::transport::{Connector, Transport};
@@ -52,7 +52,7 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use futures::future::BoxFuture;
+    use futures_util::future::BoxFuture;
 
     use super::MappedConnector;
     use crate::node::NodeAddr;

@@ -191,7 +191,7 @@ impl Drop for Taken<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Bound, Budget};
-    use futures::FutureExt;
+    use futures_util::FutureExt;
 
     /// Bounds of bytes alone.
     fn bytes(bytes: usize) -> Bound {

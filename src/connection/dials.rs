@@ -188,7 +188,7 @@ impl Dials {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
+    use futures_util::FutureExt;
     use tokio::time::{Instant, advance};
 
     use super::{AT_ONCE, Dials, LAST_BACKOFF, LEAST_BACKOFF, SERVED};

@@ -6,7 +6,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures_util::StreamExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -158,7 +158,7 @@ pub(crate) async fn keep_renewed(logins: Arc<Logins>) {
     let Some(CredentialsSource::Provider(provider)) = &logins.source else { return };
     let provider: &Arc<dyn CredentialsProvider> = provider;
     // A stream that has ended tells of no more changes.
-    let mut changes = provider.rotations().chain(futures::stream::pending());
+    let mut changes = provider.rotations().chain(futures_util::stream::pending());
     let mut failures: u32 = 0;
     let mut is_wanted = false;
     loop {

@@ -294,8 +294,8 @@ mod tests {
     use std::io;
     use std::sync::Arc;
 
-    use futures::FutureExt;
-    use futures::future::BoxFuture;
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
     use tokio::runtime::Handle;
 
     use super::NodePool;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 
 use crate::connection::socket::Socket;

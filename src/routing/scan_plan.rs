@@ -12,7 +12,6 @@
 //! to hear of it. All other slots are gone through again, wherever they are then. Keys of slots that a pass is not for are
 //! left out, so that only slots whose pass came to nothing give a key twice.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::node::NodeAddr;
@@ -20,6 +19,7 @@ use crate::slot::Slot;
 use crate::topology::node_state::{NodeId, NodeState};
 use crate::topology::slot_map::{Node, SlotMap};
 use crate::topology::slot_set::SlotSet;
+use litemap::LiteMap;
 
 /// See the module's documentation.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,9 +29,9 @@ pub(crate) struct ScanPlan {
     /// Seen, to be confirmed by the next view of the cluster.
     pub(crate) claims: Vec<Claim>,
     /// Slots on their way that are seen where they come from.
-    pub(crate) halves: BTreeMap<Slot, Half>,
+    pub(crate) halves: LiteMap<Slot, Half>,
     /// Under way.
-    pub(crate) passes: BTreeMap<NodeId, Pass>,
+    pub(crate) passes: LiteMap<NodeId, Pass>,
 }
 
 /// Slots that a pass has seen.
@@ -60,9 +60,9 @@ pub(crate) struct Pass {
     /// Slots that the node has.
     pub(crate) settled: SlotSet,
     /// Slots that are leaving, and where they go.
-    pub(crate) leaving: BTreeMap<Slot, NodeId>,
+    pub(crate) leaving: LiteMap<Slot, NodeId>,
     /// Slots that are arriving and were seen where they come from.
-    pub(crate) arriving: BTreeMap<Slot, NodeId>,
+    pub(crate) arriving: LiteMap<Slot, NodeId>,
 }
 
 impl Pass {
@@ -117,8 +117,8 @@ impl ScanPlan {
             cursor: 0,
             is_through: false,
             settled: SlotSet::default(),
-            leaving: BTreeMap::new(),
-            arriving: BTreeMap::new(),
+            leaving: LiteMap::new(),
+            arriving: LiteMap::new(),
         };
         // It is not on its way to this node any more: it came back, with keys that were not seen there.
         self.halves.retain(|slot, half| {
@@ -188,7 +188,7 @@ impl ScanPlan {
         }
         let Some(pass) = self.passes.remove(id) else { return };
         self.claims.push(Claim { owner: Arc::clone(id), slots: pass.settled });
-        let mut by_origin: BTreeMap<NodeId, SlotSet> = BTreeMap::new();
+        let mut by_origin: LiteMap<NodeId, SlotSet> = LiteMap::new();
         for (slot, from) in pass.arriving {
             self.halves.remove(&slot);
             let owner = if state.owned.contains(slot) { Arc::clone(id) } else { from };

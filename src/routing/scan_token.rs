@@ -4,12 +4,12 @@
 //! names and patterns are percent-encoded, so that none of these can be in them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crc::{CRC_32_ISO_HDLC, Crc};
+use litemap::LiteMap;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::error::Error;
@@ -114,7 +114,7 @@ fn name(text: &str) -> Cow<'_, str> {
     percent_encode(text.as_bytes(), NON_ALPHANUMERIC).into()
 }
 
-fn on_the_way(slots: &BTreeMap<Slot, NodeId>) -> String {
+fn on_the_way(slots: &LiteMap<Slot, NodeId>) -> String {
     let each: Vec<String> = slots.iter().map(|(slot, node)| format!("{slot}.{}", name(node))).collect();
     each.join(",")
 }
@@ -143,7 +143,7 @@ fn read_slots(text: &str) -> Option<SlotSet> {
     Some(slots)
 }
 
-fn read_on_the_way(text: &str) -> Option<BTreeMap<Slot, NodeId>> {
+fn read_on_the_way(text: &str) -> Option<LiteMap<Slot, NodeId>> {
     list(text)
         .map(|word| {
             let (slot, node) = word.split_once('.')?;
@@ -154,9 +154,8 @@ fn read_on_the_way(text: &str) -> Option<BTreeMap<Slot, NodeId>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use bytes::Bytes;
+    use litemap::LiteMap;
 
     use super::{decode, encode};
     use crate::routing::scan_filter::ScanFilter;
@@ -172,14 +171,14 @@ mod tests {
             cursor: u64::MAX,
             is_through: true,
             settled: some(500..600),
-            leaving: BTreeMap::from([(slot(700), "b:;,=".into()), (slot(701), "".into())]),
-            arriving: BTreeMap::from([(slot(702), "c".into())]),
+            leaving: LiteMap::from_iter([(slot(700), "b:;,=".into()), (slot(701), "".into())]),
+            arriving: LiteMap::from_iter([(slot(702), "c".into())]),
         };
         let plan = ScanPlan {
             done: some(0..100),
             claims: vec![Claim { owner: "a".into(), slots: some(200..300) }],
-            halves: BTreeMap::from([(slot(400), Half { from: "a".into(), to: "b".into() })]),
-            passes: BTreeMap::from([
+            halves: LiteMap::from_iter([(slot(400), Half { from: "a".into(), to: "b".into() })]),
+            passes: LiteMap::from_iter([
                 ("a".into(), pass.clone()),
                 ("".into(), Pass { is_through: false, ..pass }),
             ]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
+use futures_util::future::{join_all, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::command::Command;

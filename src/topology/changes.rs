@@ -1,6 +1,5 @@
 //! [`TopologyEvent`]: what a user is told of the change from one [`SlotMap`] to the next.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::node::NodeAddr;
@@ -120,12 +119,13 @@ pub(crate) fn changes(old: &SlotMap, new: &SlotMap) -> Vec<TopologyEvent> {
     }
     let moves = moves(old, new);
     let gone = failed_over(old, new);
-    let mut told = BTreeSet::new();
+    let mut told = Vec::new();
     for one in &moves {
         if let (Some(from), Some(to)) = (one.from, one.to)
             && is_promotion(old, from, to, gone.contains(from))
-            && told.insert(to)
+            && !told.contains(&to)
         {
+            told.push(to);
             events.push(TopologyEvent::PrimaryPromoted { node: to.clone(), replaced: from.clone() });
         }
     }

@@ -1,7 +1,5 @@
 //! What changed from one [`SlotMap`] to the next.
 
-use std::collections::BTreeSet;
-
 use crate::node::NodeAddr;
 use crate::topology::slot_map::{Health, Role, SlotMap};
 
@@ -9,8 +7,8 @@ use crate::topology::slot_map::{Health, Role, SlotMap};
 /// replaced by their own replica.
 ///
 /// A primary that merely gave its slots away (resharding, removal) is none of them: it still answers truthfully.
-pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> BTreeSet<NodeAddr> {
-    let mut gone = BTreeSet::new();
+pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
+    let mut gone = Vec::new();
     for (before, after) in old.owner_pairs(new) {
         let (Some(before), Some(after)) =
             (before.and_then(|index| old.node(index)), after.and_then(|index| new.node(index)))
@@ -27,7 +25,7 @@ pub(crate) fn failed_over(old: &SlotMap, new: &SlotMap) -> BTreeSet<NodeAddr> {
             None => old.is_replica_of(&after.addr, &before.addr),
         };
         if is_over {
-            gone.insert(before.addr.clone());
+            gone.push(before.addr.clone());
         }
     }
     gone
@@ -51,7 +49,7 @@ mod tests {
     }
 
     fn gone(old: &SlotMap, new: &SlotMap) -> Vec<NodeAddr> {
-        failed_over(old, new).into_iter().collect()
+        failed_over(old, new)
     }
 
     #[test]

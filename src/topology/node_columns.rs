@@ -2,11 +2,11 @@
 //!
 //! Source: [CLUSTER NODES](https://redis.io/docs/latest/commands/cluster-nodes/).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::slot::Slot;
 use crate::topology::slot_set::{SlotSet, read_range};
+use litemap::LiteMap;
 
 /// What one node says of itself or of another:
 /// `<id> <address> <flags> <primary> <ping> <pong> <epoch> <link> <slot>..`.
@@ -30,9 +30,9 @@ pub(crate) struct NodeColumns<'a> {
 pub(crate) struct SlotColumns {
     pub(crate) owned: SlotSet,
     /// Slots on their way from it, and to whom. Only in a node's own line.
-    pub(crate) migrating: BTreeMap<Slot, Arc<str>>,
+    pub(crate) migrating: LiteMap<Slot, Arc<str>>,
     /// Slots on their way to it, and from whom. Only in a node's own line.
-    pub(crate) importing: BTreeMap<Slot, Arc<str>>,
+    pub(crate) importing: LiteMap<Slot, Arc<str>>,
 }
 
 impl<'a> NodeColumns<'a> {

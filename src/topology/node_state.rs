@@ -1,12 +1,12 @@
 //! [`NodeState`]: what one node says of itself: who it is, what it serves, and which slots are on their way.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::protocol::value::Value;
 use crate::slot::Slot;
 use crate::topology::node_columns::NodeColumns;
 use crate::topology::slot_set::SlotSet;
+use litemap::LiteMap;
 
 /// The id of a node, which it keeps for life; empty for a server that is not in cluster mode.
 pub(crate) type NodeId = Arc<str>;
@@ -23,9 +23,9 @@ pub(crate) struct NodeState {
     pub(crate) is_up: bool,
     pub(crate) owned: SlotSet,
     /// Of the slots that it owns those that are on their way to another node, and to which.
-    pub(crate) migrating: BTreeMap<Slot, NodeId>,
+    pub(crate) migrating: LiteMap<Slot, NodeId>,
     /// Slots that are on their way to it, and from which node.
-    pub(crate) importing: BTreeMap<Slot, NodeId>,
+    pub(crate) importing: LiteMap<Slot, NodeId>,
 }
 
 /// The replies that a state is read from.
@@ -54,8 +54,8 @@ pub(crate) fn read_state(replies: &StateReplies<'_>) -> Option<NodeState> {
         is_primary: field(replication, "role").is_none_or(|role| role == "master"),
         is_up: true,
         owned: SlotSet::all(),
-        migrating: BTreeMap::new(),
-        importing: BTreeMap::new(),
+        migrating: LiteMap::new(),
+        importing: LiteMap::new(),
     };
     let Some(nodes) = replies.nodes else { return Some(state) };
     state.is_up = replies.cluster.is_none_or(|info| {

@@ -32,6 +32,13 @@ pub(super) struct Entry {
     pub(super) alone: bool,
 }
 
+impl Entry {
+    /// Whether it is in force on this line, or asked for there.
+    pub(super) fn is_at(&self, line: LineId) -> bool {
+        self.active == Some(line) || self.asked.is_some_and(|(asked, _)| asked == line)
+    }
+}
+
 /// An entry that was taken out, with what has to be ended at the servers.
 pub(super) type Removed = Vec<(Subscription, Entry)>;
 

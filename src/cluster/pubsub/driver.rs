@@ -4,13 +4,15 @@
 //! All its decisions are made between two polls, by one hand: what a connection, the map or a handle brings is applied
 //! whole before the next is looked at, so it can be stopped at any time without leaving anything half done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
+use std::mem::take;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use litemap::LiteMap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -102,8 +104,8 @@ struct Driver<'a> {
     book: Book,
     lines: Lines<'a>,
     /// To be told before the next message.
-    interrupted: BTreeMap<GapCause, Vec<Subscription>>,
-    gaps: BTreeMap<GapCause, Vec<Subscription>>,
+    interrupted: LiteMap<GapCause, Vec<Subscription>>,
+    gaps: LiteMap<GapCause, Vec<Subscription>>,
     /// Something may have to be placed now, ...
     is_untidy: bool,
     /// ... or then.
@@ -127,8 +129,8 @@ impl<'a> Driver<'a> {
             options,
             book: Book::default(),
             lines: Lines::new(core),
-            interrupted: BTreeMap::new(),
-            gaps: BTreeMap::new(),
+            interrupted: LiteMap::new(),
+            gaps: LiteMap::new(),
             is_untidy: false,
             next_look: None,
             is_listening: true,
@@ -267,7 +269,7 @@ impl<'a> Driver<'a> {
                     self.doubt = Some((Instant::now() + FIRST_DOUBT, 0));
                 }
                 if let Some(left) = confirmed.left {
-                    self.lines.leave(BTreeSet::from([(left, subscription.clone())]));
+                    self.lines.leave(vec![(left, subscription.clone())]);
                 }
                 if let Some(cause) = confirmed.gap {
                     self.gaps.entry(cause).or_default().push(subscription);
@@ -366,19 +368,19 @@ impl<'a> Driver<'a> {
 
     /// Tells the reader what is due before the next message.
     fn tell(&mut self) {
-        while let Some((cause, subscriptions)) = self.interrupted.pop_first() {
+        for (cause, subscriptions) in take(&mut self.interrupted) {
             self.mailbox.push(PubSubEvent::Interrupted(Interruption { subscriptions, cause }));
         }
-        while let Some((cause, subscriptions)) = self.gaps.pop_first() {
+        for (cause, subscriptions) in take(&mut self.gaps) {
             self.mailbox.push(PubSubEvent::Gap(Gap { subscriptions, cause, lost: None }));
         }
     }
 
     /// Ends at the servers what was taken out of the book; by which answers that is known to be done.
     fn release(&mut self, removed: Removed) -> BTreeSet<(LineId, Ticket)> {
-        let mut leaving = BTreeSet::new();
+        let mut leaving = Vec::new();
         for (subscription, entry) in removed {
-            let asked = entry.asked.map(|(line, _)| line);
+            let asked = entry.asked.map(|(line, _)| line).filter(|line| entry.active != Some(*line));
             leaving.extend(entry.active.into_iter().chain(asked).map(|line| (line, subscription.clone())));
             // It may have been what a line was opened for.
             (self.has_left_a_line, self.is_untidy) = (true, true);
@@ -391,9 +393,9 @@ impl<'a> Driver<'a> {
         let map = Arc::clone(self.core.routes().map());
         let mut look = None;
         let mut later = |at: Instant| look = Some(look.map_or(at, |look: Instant| look.min(at)));
-        let mut batches: BTreeMap<Batch, Vec<Subscription>> = BTreeMap::new();
-        let mut leaving = BTreeSet::new();
-        let mut needed = BTreeSet::new();
+        let mut batches: LiteMap<Batch, Vec<Subscription>> = LiteMap::new();
+        let mut leaving = Vec::new();
+        let mut needed = Vec::new();
         for subscription in self.book.todo() {
             let spot = self.lines.spot(&subscription, &map, now);
             let Some(entry) = self.book.entry_mut(&subscription) else { continue };
@@ -412,12 +414,14 @@ impl<'a> Driver<'a> {
                     continue;
                 }
             };
-            needed.insert(id);
+            if !needed.contains(&id) {
+                needed.push(id);
+            }
             if !is_open {
                 continue;
             }
             if let Some((other, _)) = entry.asked.take_if(|(asked, _)| *asked != id) {
-                leaving.insert((other, subscription.clone()));
+                leaving.push((other, subscription.clone()));
             }
             if entry.active == Some(id) || entry.asked.is_some() {
                 self.book.is_done(&subscription);
@@ -432,7 +436,7 @@ impl<'a> Driver<'a> {
         }
         // First what ends: a name may be among both.
         self.lines.leave(leaving);
-        let mut touched = BTreeSet::new();
+        let mut touched = Vec::new();
         for (batch, names) in batches {
             let Some(line) = self.lines.list.iter_mut().find(|line| line.id == batch.line) else { continue };
             for names in names.chunks(NAMES) {
@@ -445,14 +449,12 @@ impl<'a> Driver<'a> {
                     self.book.is_done(subscription);
                 }
             }
-            touched.insert(batch.line);
+            touched.push(batch.line);
         }
         self.lines.list.iter_mut().filter(|line| touched.contains(&line.id)).for_each(Line::fence);
-        if std::mem::take(&mut self.has_left_a_line) {
-            for (_, entry) in self.book.entries() {
-                needed.extend(entry.active.into_iter().chain(entry.asked.map(|(line, _)| line)));
-            }
-            self.lines.list.retain(|line| line.is_busy() || needed.contains(&line.id));
+        if take(&mut self.has_left_a_line) {
+            let is_used = |line: &Line| self.book.entries().any(|(_, entry)| entry.is_at(line.id));
+            self.lines.list.retain(|line| line.is_busy() || needed.contains(&line.id) || is_used(line));
         }
         look
     }

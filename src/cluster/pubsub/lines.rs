@@ -1,9 +1,10 @@
 //! [`Lines`]: the connections of a subscriber, and where each subscription belongs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use tokio::time::Instant;
 
 use crate::cluster::core::Core;
@@ -28,7 +29,7 @@ pub(super) struct Lines<'a> {
     pub(super) list: Vec<Line>,
     last: u64,
     /// By the node of a shard's line; `None` for the one that broadcasts.
-    rests: BTreeMap<Option<NodeAddr>, Rest>,
+    rests: LiteMap<Option<NodeAddr>, Rest>,
     /// The node where the last line that broadcasts ended.
     avoided: Option<NodeAddr>,
 }
@@ -78,7 +79,7 @@ pub(super) fn backoff(failures: u32) -> Duration {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(core: &'a Core) -> Self {
-        Self { core, list: Vec::new(), last: 0, rests: BTreeMap::new(), avoided: None }
+        Self { core, list: Vec::new(), last: 0, rests: LiteMap::new(), avoided: None }
     }
 
     pub(super) fn get(&self, id: LineId) -> Option<&Line> {
@@ -106,9 +107,9 @@ impl<'a> Lines<'a> {
     }
 
     /// Ends these; by which answers that is known to be done.
-    pub(super) fn leave(&mut self, leaving: BTreeSet<(LineId, Subscription)>) -> BTreeSet<(LineId, Ticket)> {
+    pub(super) fn leave(&mut self, leaving: Vec<(LineId, Subscription)>) -> BTreeSet<(LineId, Ticket)> {
         let mut awaited = BTreeSet::new();
-        let mut batches: BTreeMap<Batch, Vec<Subscription>> = BTreeMap::new();
+        let mut batches: LiteMap<Batch, Vec<Subscription>> = LiteMap::new();
         for (line, subscription) in leaving {
             batches.entry(Batch::of(line, &subscription)).or_default().push(subscription);
         }

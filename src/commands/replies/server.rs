@@ -1,8 +1,7 @@
 //! Replies about servers.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use litemap::LiteMap;
 
 use crate::protocol::from_value::{ConversionError, FromValue};
 use crate::protocol::value::Value;
@@ -10,7 +9,7 @@ use crate::protocol::value::Value;
 /// The lines of `INFO` or `CLUSTER INFO`, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
-    lines: BTreeMap<String, String>,
+    lines: LiteMap<String, String>,
 }
 
 impl Info {

@@ -10,9 +10,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::{BoxFuture, poll_fn};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, poll_fn};
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::rand::{Rng, thread_rng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
