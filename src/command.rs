@@ -375,15 +375,19 @@ impl Command {
 
     /// How long the server may hold back the reply.
     pub(crate) fn block_timeout(&self) -> BlockTimeout {
-        let Some(spec) = self.spec else { return BlockTimeout::NotBlocking };
+        let Some(spec) = self.spec() else { return BlockTimeout::NotBlocking };
         match spec.blocking {
             Blocking::Never | Blocking::Stream | Blocking::Session | Blocking::OwnWrites => {
                 BlockTimeout::NotBlocking
             }
             Blocking::SecondsLast | Blocking::SecondsFirst | Blocking::MillisOption => {
                 let args: Vec<&[u8]> = self.body.iter().collect();
-                spec.block_timeout(args.len(), |place| args.get(place).copied().unwrap_or_default())
-                    .unwrap_or(BlockTimeout::NotBlocking)
+                let timeout =
+                    spec.block_timeout(args.len(), |place| args.get(place).copied().unwrap_or_default());
+                // Where another command has its timeout, nobody knows; that it may block, a server has told.
+                let unread =
+                    if self.spec.is_some() { BlockTimeout::NotBlocking } else { BlockTimeout::Forever };
+                timeout.unwrap_or(unread)
             }
         }
     }
@@ -410,8 +414,12 @@ impl Command {
     /// Whether the server may hold back the reply.
     #[inline]
     pub(crate) fn blocks(&self) -> bool {
-        let is_never = self.spec.is_none_or(|spec| spec.blocking == Blocking::Never);
-        !is_never && self.block_timeout() != BlockTimeout::NotBlocking
+        let may = match self.spec {
+            Some(spec) => spec.blocking != Blocking::Never,
+            // Only what was learned of it, if anything was.
+            None => self.settings.is_some(),
+        };
+        may && self.block_timeout() != BlockTimeout::NotBlocking
     }
 }
 

@@ -1,13 +1,16 @@
 //! Commands that the table does not know, on real servers: known ones under other names, which is what a module's or a newer
 //! server's command is to this client.
 
+use std::time::Duration;
+
 use crate::live_support::{ask, on_every_server, primaries, tag_at};
 use futures::future::join_all;
 use keyslot::testkit::{LocalCluster, Server};
 use keyslot::{Client, Command, Commands, ErrorKind, NodeAddr, Outcome, Value};
 
 on_every_server! {
-    all: commands_under_other_names_are_asked_for_once_and_routed ;
+    all: commands_under_other_names_are_asked_for_once_and_routed
+        a_command_that_a_server_says_may_block_delays_no_other ;
     since_7_0: ;
     valkey_9_1: ;
 }
@@ -97,4 +100,39 @@ async fn commands_under_other_names_are_asked_for_once_and_routed(server: Server
     let explained = client.explain(&Command::new("MY.RANGE").arg("key7").arg(0).arg(2)).unwrap();
     assert!(explained.only_reads, "{explained}");
     assert_eq!(explained.parts[0].slot, Some(keyslot::Slot::of_key(b"key7")));
+}
+
+async fn a_command_that_a_server_says_may_block_delays_no_other(server: Server) {
+    let cluster = LocalCluster::builder().server(server).setting("rename-command", "BLPOP MY.POP");
+    let cluster = cluster.start().await.unwrap();
+    let client = Client::builder().url(&cluster.url()).links_per_node(1).connect().await.unwrap();
+    // The last argument is read as its timeout, where there is one to read.
+    for timeout in ["0", "0.0"] {
+        let pop = Command::new("MY.POP").arg("queue").arg(timeout).timeout(Duration::from_secs(60));
+        let waiting = async { client.execute::<(String, String)>(pop).await.unwrap() };
+        let pushed = async {
+            until_blocked(&cluster, &client).await;
+            // On the same node, by the one connection that all share.
+            client.set("queue-is:{queue}", 1).await.unwrap();
+            client.rpush("queue", "element").await.unwrap();
+        };
+        let (popped, ()) = tokio::join!(waiting, pushed);
+        assert_eq!(popped, ("queue".to_owned(), "element".to_owned()));
+    }
+    let explained = client.explain(&Command::new("MY.POP").arg("queue").arg(1)).unwrap();
+    assert!(explained.is_exclusive, "{explained}");
+}
+
+/// Asks by connections of its own.
+async fn until_blocked(cluster: &LocalCluster, client: &Client) {
+    for _ in 0..1000 {
+        for node in primaries(&client.slot_map()) {
+            let clients: String = ask(cluster, &node, Command::new("INFO").arg("clients")).await;
+            if clients.contains("blocked_clients:1") {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody is blocked");
 }
