@@ -108,10 +108,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let has_panicked = until_panicked();
     let is_over = || is_told_to_end.load(Ordering::Relaxed) || has_panicked.load(Ordering::Relaxed);
     let mut watched = watch(&mut terminal, &cluster, &client, is_over).await;
-    // It fails if the terminal is gone; there are still keys to be removed.
-    let _gone = ratatui::try_restore();
     if has_panicked.load(Ordering::Relaxed) {
+        // The terminal was given back by then; a second time would put this over the message.
         watched = Err("a task has panicked; its message is above".into());
+    } else {
+        // It fails if the terminal is gone; there are still keys to be removed.
+        let _gone = ratatui::try_restore();
     }
     load.shutdown().await;
     if tasks > 0 {
