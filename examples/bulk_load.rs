@@ -24,6 +24,7 @@ use lexopt::Arg::{Long, Short};
 use lexopt::ValueExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 #[path = "shared/cluster.rs"]
@@ -55,6 +56,9 @@ const PIPELINE: usize = 100;
 const BATCH_BYTES: usize = 4 << 20;
 /// With so many failed keys there is no point in going on.
 const TOO_MANY: u64 = 1000;
+/// How long keys that are on the move are waited for when they are counted, and how often.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(50);
 
 struct Options {
     url: Option<String>,
@@ -99,13 +103,14 @@ async fn run(mut options: Options) -> Result<Vec<String>, Box<dyn Error>> {
     let took = started.elapsed();
     let mut problems = tally.problem(options.keys);
 
-    let after = count_keys(&client).await.unwrap_or_else(|error| {
+    let had = before.values().sum::<u64>();
+    let after = count_patiently(&client, had + tally.written).await.unwrap_or_else(|error| {
         problems.push(format!("the keys cannot be counted: {error}"));
         BTreeMap::new()
     });
     let (map, stats) = (client.slot_map(), client.stats());
     print!("{}", Report { tally: &tally, took, map: &map, stats: &stats, before: &before, after: &after });
-    let (had, has) = (before.values().sum::<u64>(), after.values().sum::<u64>());
+    let has = after.values().sum::<u64>();
     // More than that is fine: others may write too.
     if !after.is_empty() && has < had + tally.written {
         problems.push(format!("DBSIZE grew from {had} to {has}, by less than the keys written"));
@@ -227,6 +232,19 @@ async fn count_keys(client: &Client) -> keyslot::Result<BTreeMap<NodeAddr, u64>>
     pipeline.extend(primaries.iter().map(|node| Command::new("DBSIZE").to(Target::Node((*node).clone()))));
     let counts: Vec<u64> = pipeline.run().await?;
     Ok(primaries.into_iter().cloned().zip(counts).collect())
+}
+
+/// The same, again and again for a while if there are fewer than `expected`: a key that moves from a primary which is asked late
+/// to one that has answered already is in neither number.
+async fn count_patiently(client: &Client, expected: u64) -> keyslot::Result<BTreeMap<NodeAddr, u64>> {
+    let begin = Instant::now();
+    loop {
+        let counts = count_keys(client).await?;
+        if counts.values().sum::<u64>() >= expected || begin.elapsed() >= PATIENCE {
+            return Ok(counts);
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// How many of these keys do not hold what was written to them.

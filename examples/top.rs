@@ -27,8 +27,9 @@ use ratatui::style::{Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Row, Sparkline, Table};
 use ratatui::{DefaultTerminal, Frame};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 #[path = "shared/cluster.rs"]
 mod cluster;
@@ -102,10 +103,18 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut load = JoinSet::new();
     (0..tasks).for_each(|task| drop(load.spawn(work(client.clone(), task))));
     let is_told_to_end = until_told_to_end()?;
-    // Gives the terminal back when this panics, too.
+    // Gives the terminal back when something panics, too.
     let mut terminal = ratatui::init();
-    let watched = watch(&mut terminal, &cluster, &client, &is_told_to_end).await;
-    ratatui::restore();
+    let has_panicked = until_panicked();
+    let is_over = || is_told_to_end.load(Ordering::Relaxed) || has_panicked.load(Ordering::Relaxed);
+    let mut watched = watch(&mut terminal, &cluster, &client, is_over).await;
+    if has_panicked.load(Ordering::Relaxed) {
+        // The terminal was given back by then; a second time would put this over the message.
+        watched = Err("a task has panicked; its message is above".into());
+    } else {
+        // It fails if the terminal is gone; there are still keys to be removed.
+        let _gone = ratatui::try_restore();
+    }
     load.shutdown().await;
     if tasks > 0 {
         client.del(keys()).await?;
@@ -130,6 +139,18 @@ fn until_told_to_end() -> io::Result<Arc<AtomicBool>> {
         told.store(true, Ordering::Relaxed);
     }));
     Ok(is_told)
+}
+
+/// Becomes true when a task panics. By then the terminal was given back, and the view would be drawn over what is told.
+fn until_panicked() -> Arc<AtomicBool> {
+    let has_panicked = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&has_panicked);
+    let gives_back = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told.store(true, Ordering::Relaxed);
+        gives_back(panic);
+    }));
+    has_panicked
 }
 
 fn keys() -> Vec<String> {
@@ -166,7 +187,7 @@ async fn watch(
     terminal: &mut DefaultTerminal,
     cluster: &Cluster,
     client: &Client,
-    is_told_to_end: &AtomicBool,
+    is_over: impl Fn() -> bool,
 ) -> Result<(), Box<dyn Error>> {
     let stats = client.stats();
     let mut view = View {
@@ -177,17 +198,14 @@ async fn watch(
         requests: Vec::new(),
         note: "q ends, k kills a primary of the example's own cluster".to_owned(),
     };
+    let mut events = terminal_events();
     let mut last = Instant::now();
-    while !is_told_to_end.load(Ordering::Relaxed) {
+    while !is_over() {
         terminal.draw(|frame| view.draw(frame, client))?;
         let left = TICK.saturating_sub(last.elapsed());
-        // The client's tasks go on in other threads while this one waits for a key.
-        let event =
-            tokio::task::block_in_place(
-                || if event::poll(left)? { event::read().map(Some) } else { Ok(None) },
-            )?;
         // Some terminals tell of the release, too.
-        if let Some(Event::Key(key)) = event
+        if let Ok(Some(event)) = timeout(left, events.recv()).await
+            && let Event::Key(key) = event?
             && key.kind == KeyEventKind::Press
         {
             let is_interrupt =
@@ -207,6 +225,24 @@ async fn watch(
     Ok(())
 }
 
+/// What is typed, and that the window has another size.
+///
+/// Read in a thread of its own, which ends with the process: of a terminal that is gone the end is read again and again, and the
+/// call never comes back.
+fn terminal_events() -> UnboundedReceiver<io::Result<Event>> {
+    let (sender, events) = unbounded_channel();
+    std::thread::spawn(move || {
+        loop {
+            let event = event::read();
+            let has_failed = event.is_err();
+            if sender.send(event).is_err() || has_failed {
+                return;
+            }
+        }
+    });
+    events
+}
+
 fn kill(cluster: &Cluster, client: &Client) -> Result<String, Box<dyn Error>> {
     let map = client.slot_map();
     // One without a replica would take its slots with it.
@@ -215,8 +251,8 @@ fn kill(cluster: &Cluster, client: &Client) -> Result<String, Box<dyn Error>> {
         return Ok("no primary has a replica left to take over".to_owned());
     };
     Ok(match cluster.kill(&victim) {
-        Ok(true) => format!("killed {victim}"),
-        Ok(false) => "the cluster is not this example's own: nothing is killed".to_owned(),
+        Ok(true) => format!("killed {victim}; q ends, k kills another"),
+        Ok(false) => "the cluster is not this example's own: nothing is killed; q ends".to_owned(),
         Err(error) => format!("{victim} was not killed: {error}"),
     })
 }

@@ -85,13 +85,16 @@ impl ClientBuilder {
     /// `rediss://` (or `valkeys://`) makes every connection by TLS, which asks for the feature `tls`: with the system's
     /// roots, or as `ClientBuilder::tls` says.
     ///
-    /// Options: `client_name`, `command_timeout`, `connect_timeout`, `refresh_interval` (`250ms`, `2s`),
-    /// `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`), `read_from`, and
-    /// `node` for one more `host:port`. Resets what was set before, but for the connector, the address map and what TLS is made of.
+    /// Options: `client_name`, `command_timeout`, `connect_timeout`, `refresh_interval` (`250ms`, `2s`; a number alone is
+    /// milliseconds), `keep_alive` (a time, or `off`), `max_redirects`, `links_per_node`, `protocol` (`auto`, `resp3`, `resp2`),
+    /// `read_from` (`primary`, `replica`, `prefer_replica`, `nearest`, `zone:NAME`), and `node` for one more `host:port`. User,
+    /// password and values are percent-decoded. Resets what was set before, but for the connector, the address map and what TLS
+    /// is made of.
     ///
     /// URLs of redis-rs, fred and rustis mean here what they mean there: `valkey://`, `redis-cluster://..?node=host:port`,
-    /// `redis+cluster://`, each with `s` for TLS. Whether it is a cluster, the server says. An option that is not known is an
-    /// error, and so are Sentinel, Unix sockets, `#insecure` and databases other than 0.
+    /// `redis+cluster://`, each with `s` for TLS. Whether it is a cluster, the server says. Of rustis's options those of the
+    /// names above and `connection_name` are taken. An option that is not known is an error, and so are Sentinel, Unix sockets,
+    /// `#insecure` and databases other than 0.
     pub fn url(mut self, url: &str) -> Self {
         match url::parse(url) {
             Ok(config) => self.config = config,

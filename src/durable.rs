@@ -86,7 +86,11 @@ impl FromValue for OnDisk {
 }
 
 impl<A> Durable<A> {
-    /// Reads the replies as one `T`, as [`Pipeline::run`](crate::Pipeline::run) does; the first error is the result.
+    /// Reads the replies as one `T`, as [`Pipeline::run`](crate::Pipeline::run) does.
+    ///
+    /// # Errors
+    ///
+    /// The first of the results that is one, or [`ErrorKind::Conversion`](crate::ErrorKind::Conversion).
     pub fn read<T: FromValue>(&self) -> Result<T> {
         let values: Vec<Value> = self.replies.iter().cloned().collect::<Result<_>>()?;
         convert(Value::Array(values), "pipeline".into())
@@ -94,16 +98,23 @@ impl<A> Durable<A> {
 }
 
 impl Durable<u64> {
-    /// How many replicas have every write that was executed: the smallest number of all nodes, or an error if that of
-    /// one is not known. `None` if no write was executed.
+    /// How many replicas have every write that was executed: the smallest number of all nodes. `None` if no write was
+    /// executed.
+    ///
+    /// # Errors
+    ///
+    /// If the number of one node is not known: the first error of [`Durable::acknowledged`]. The writes were executed.
     pub fn replicas(&self) -> Result<Option<u64>> {
         worst_of(&self.acknowledged)
     }
 }
 
 impl Durable<OnDisk> {
-    /// Whose append-only files have every write that was executed: the worst of all nodes, or an error if that of one is
-    /// not known. `None` if no write was executed.
+    /// Whose append-only files have every write that was executed: the worst of all nodes. `None` if no write was executed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Durable::replicas`](Durable::<u64>::replicas).
     pub fn on_disk(&self) -> Result<Option<OnDisk>> {
         worst_of(&self.acknowledged)
     }

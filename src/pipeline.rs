@@ -135,6 +135,11 @@ impl Pipeline {
     /// The first error is the result, and what became of the other commands is not told then: for that, run it by
     /// [`Pipeline::run_each`] in the first place. The commands stay, so a second run of either kind sends them again.
     ///
+    /// # Errors
+    ///
+    /// As those of [`Request`](crate::Request): that of the first command in order that failed, or
+    /// [`ErrorKind::Conversion`](crate::ErrorKind::Conversion) for replies that are no `T`; then all were executed.
+    ///
     /// # Cancel safety
     ///
     /// As with [`Request`](crate::Request), for each command.
@@ -143,7 +148,13 @@ impl Pipeline {
         convert(Value::Array(values), "pipeline".into())
     }
 
-    /// Sends all commands; each has its own result, in order. An error of the whole comes only from a closed client.
+    /// Sends all commands; each has its own result, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a pipeline with a command that would hold up the others (`BLPOP`, `XREAD
+    /// BLOCK`, ...), [`ErrorKind::Closed`](crate::ErrorKind::Closed) of a closed client: nothing was sent. All else is told of
+    /// each command.
     ///
     /// # Memory
     ///

@@ -169,6 +169,10 @@ impl Subscriber {
     }
 
     /// As [`SubscriberHandle::subscriptions`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It only asks.
     pub async fn subscriptions(&self) -> Vec<SubscriptionState> {
         self.handle.subscriptions().await
     }
@@ -255,7 +259,11 @@ impl SubscriberHandle {
     }
 
     /// All subscriptions with the node that sends the messages of each, sorted; those too that are asked for and not
-    /// confirmed. Empty if the subscriber is gone. The future may be dropped at any time: it only asks.
+    /// confirmed. Empty if the subscriber is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only asks.
     pub async fn subscriptions(&self) -> Vec<SubscriptionState> {
         let (done, answer) = oneshot::channel();
         // Who is gone has dropped `done`, which the answer tells.

@@ -385,13 +385,15 @@ impl SessionTransaction<'_> {
     /// with a type for each, or a `Vec`. `None`: something has changed, and nothing was executed. Either way nothing is
     /// watched any more.
     ///
-    /// Of an error, [`Error::outcome`] says whether the commands may have been executed. After
-    /// [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) a new session is needed, after another error a new
-    /// `watch`.
-    ///
     /// A server does not notice a change of a watched key that it does not have, if the key is made on the node that its
     /// slot moves to. So an `EXISTS` of the watched keys goes in front of the commands: while a watched key may be
     /// elsewhere, the server refuses it and the whole transaction with it. A user needs the permission for `EXISTS`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::outcome`] says whether the commands may have been executed. After
+    /// [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) a new session is needed, after another error a new
+    /// `watch`.
     ///
     /// Source: [transactions](https://redis.io/docs/latest/develop/using-commands/transactions/).
     ///

@@ -87,6 +87,11 @@ impl Transaction {
     /// Keys of different slots are refused before anything is sent, with an error that names them; so are commands that concern
     /// several nodes (`DBSIZE`, `FLUSHALL`), and those with a [target](Command::to): a transaction has the one node of its keys.
     ///
+    /// # Errors
+    ///
+    /// As those of [`Request`](crate::Request), of the whole. If one command failed while the others were executed, that of the
+    /// first that did, unless `T` reads it as a value; servers undo nothing.
+    ///
     /// # Cancel safety
     ///
     /// As with [`Request`](crate::Request), for the whole.

@@ -16,6 +16,26 @@ use crate::error::Result;
 /// the plan of what is left, whatever the interrupted one had done, also in another process; only
 /// [`Admin::reshard`] asks for so many slots more, so go on with [`Admin::move_slots`] and the slots of the plan, or
 /// with [`Admin::fix`], which brings every move that was begun to its end.
+///
+/// ```
+/// # use keyslot::testkit::SimCluster;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = SimCluster::builder().replicas(1).start_in_memory()?;
+/// # let client = keyslot::Client::builder().url(&cluster.url()).connector(cluster.connector()).connect().await?;
+/// use keyslot::Slot;
+/// use keyslot::admin::Slots;
+///
+/// let map = client.slot_map();
+/// let first = map.shards().next().ok_or("there is no shard")?.primary().addr.clone();
+/// let slots = Slots::from_iter([Slot::of_key("foo")]); // 12182, which the third primary has
+/// let plan = client.admin().move_slots(&slots, &first).await?;
+/// println!("{plan}"); // nothing has happened yet
+/// let done = plan.run(|progress| println!("{} of {}: {}", progress.step, progress.steps, progress.what)).await?;
+/// assert_eq!(done.slots_done, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a plan does nothing until it is run"]
 pub struct Plan {
     admin: Admin,

@@ -15,9 +15,10 @@ use crate::topology::slot_set::SlotSet;
 /// How much a problem matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
-    /// Nothing is served wrongly now, and something would be after one more failure.
+    /// All keys are served, and would not be, or some would be lost, after one more failure.
     Warning,
-    /// Keys are not served, or will be lost if nothing is done.
+    /// Keys are not served or may be lost, nodes do not agree, or a move of slots was begun and not ended: look, and
+    /// [`fix`](crate::admin::Admin::fix).
     Error,
 }
 

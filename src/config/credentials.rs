@@ -16,6 +16,16 @@ use crate::node::NodeAddr;
 ///
 /// The words travel as arguments of `AUTH` and `HELLO`, each with its length before it: whatever is in them, line ends
 /// included, is never read as a command.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use keyslot::Credentials;
+///
+/// let of_a_user = Credentials::new("ann", "secret");
+/// let token = Credentials::new("app", "eyJhbGciOi..").valid_for(Duration::from_secs(900));
+/// assert!(!format!("{of_a_user:?} {token:?}").contains("secret"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The ACL user; `None` is the server's `default` user.

@@ -110,8 +110,8 @@ impl TlsConfig {
         self
     }
 
-    /// The name, or IP address, that the certificate of every node must be for, whatever address is dialled. It is also sent as
-    /// SNI. Default: the host of the node's address, as the cluster tells it or the seed says.
+    /// The name, or IP address, that the certificate of every node must be for, whatever address is dialled. A name is also
+    /// sent as SNI. Default: the host of the node's address, as the cluster tells it or the seed says.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
@@ -120,8 +120,10 @@ impl TlsConfig {
     /// Takes any certificate of anybody: **whoever can reach the wire can read and change everything**, passwords included.
     ///
     /// For a try on one's own machine. The client says on standard error that verification is off, each time that this is
-    /// put to use. Everything that this is used for can be had safely: [`roots_file`](Self::roots_file) with the server's own
-    /// certificate, and [`server_name`](Self::server_name) for one that is for another name.
+    /// put to use. Everything that this is used for can be had safely: [`roots_file`](Self::roots_file) with the certificate of
+    /// who issued the server's, or with the server's own if it is self-signed and is not marked as that of a CA (`openssl req
+    /// -x509` marks it so, unless told `-addext basicConstraints=critical,CA:FALSE`), and [`server_name`](Self::server_name) for
+    /// one that is for another name.
     pub fn danger_accept_invalid_certificates(mut self) -> Self {
         self.verification = Verification::Off;
         self

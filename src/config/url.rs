@@ -138,7 +138,8 @@ pub(crate) fn seed(text: &str) -> Result<NodeAddr, Error> {
 /// `user:password`, `:password`, or the password alone as `redis-cli` and most clients do not read it: a lone word
 /// is a user without a password, which no server takes, so it is refused with the likely intention.
 fn credentials(userinfo: &str) -> Result<Option<Credentials>, Error> {
-    if userinfo.is_empty() {
+    // As templates leave it that put a password in which there is none.
+    if userinfo.is_empty() || userinfo == ":" {
         return Ok(None);
     }
     let (user, password) = userinfo.split_once(':').ok_or_else(|| {
@@ -163,11 +164,16 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Error> {
             return Err(Error::config("node in the URL: user and password stand before the first host"));
         }
         "node" => config.seeds.push(seed(value)?),
-        "client_name" => config.client_name = Some(client_name(value)?),
+        // The second as rustis says it.
+        "client_name" | "connection_name" => config.client_name = Some(client_name(value)?),
         "command_timeout" => config.command_timeout = duration(name, value)?,
         "connect_timeout" => config.connect_timeout = duration(name, value)?,
-        "keep_alive" if value == "off" => config.keep_alive = None,
-        "keep_alive" => config.keep_alive = Some(duration(name, value)?),
+        "keep_alive" if matches!(value, "off" | "0") => config.keep_alive = None,
+        "keep_alive" => {
+            let or_off =
+                |_| Error::config(format!("keep_alive={value}: expected a time such as 250ms or 2s, or off"));
+            config.keep_alive = Some(duration(name, value).map_err(or_off)?);
+        }
         "refresh_interval" => config.refresh_interval = duration(name, value)?,
         "max_redirects" => config.max_redirects = number(name, value)?,
         "links_per_node" => {
@@ -292,6 +298,7 @@ mod tests {
                 "redis://a?command_timeout=0s",
                 "command_timeout=0s: expected a time above zero such as 250ms or 2s",
             ),
+            ("redis://a?keep_alive=never", "keep_alive=never: expected a time such as 250ms or 2s, or off"),
             ("redis://a?max_redirects=many", "max_redirects=many: expected a whole number"),
             ("redis://a?links_per_node=0", "links_per_node=0: at least one link is needed"),
             ("redis://a?protocol=4", "protocol=4: expected auto, resp3 or resp2"),
@@ -342,6 +349,13 @@ mod tests {
             let config = parse(&format!("redis://a/?protocol={protocol}")).unwrap();
             assert_eq!(config.protocol, Protocol::Resp2);
         }
+        for url in ["redis://:@a", "redis://@a"] {
+            assert!(parse(url).unwrap().credentials.is_none(), "{url}");
+        }
+        let config =
+            parse("redis+cluster://a?connection_name=shop&command_timeout=250&keep_alive=0").unwrap();
+        assert_eq!(config.client_name.as_deref(), Some("shop"));
+        assert_eq!((config.command_timeout, config.keep_alive), (Duration::from_millis(250), None));
         let config = parse("valkey-cluster://ann:p%2Fss@a:1/?node=b:2&client_name=shop").unwrap();
         let Some(CredentialsSource::Fixed(credentials)) = config.credentials else { panic!("none") };
         assert_eq!((credentials.username.as_deref(), credentials.password.as_str()), (Some("ann"), "p/ss"));

@@ -150,6 +150,11 @@ fn hint_of_certificate(error: &CertificateError) -> &'static str {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet: look at the clock here"
         }
+        // By its words: the type of this cause is that of a crate behind rustls.
+        CertificateError::Other(cause) if cause.to_string() == "CaUsedAsEndEntity" => {
+            "the server shows the certificate of a CA, as `openssl req -x509` makes it: let the CA issue one for the server, or \
+             make a self-signed one with `-addext basicConstraints=critical,CA:FALSE`"
+        }
         _any_other => "the server's certificate is refused",
     }
 }
@@ -170,5 +175,72 @@ fn hint_of_alert(alert: AlertDescription) -> &'static str {
             "the server refuses the handshake; it may demand a certificate of the client (TlsConfig::identity_files)"
         }
         _any_other => "the server has ended it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::crypto::ring;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+    use super::words;
+
+    /// Until the year 2126: `openssl req -x509 -nodes -days 36500 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=redis
+    /// -addext subjectAltName=IP:127.0.0.1`.
+    const AS_OPENSSL_MAKES_IT: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBiTCCAS6gAwIBAgIUJM20RLZLf4MeQlqohGkgbMHX/JowCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFcmVkaXMwIBcNMjYxMTIzMDczMDE5WhgPMjEyNjEwMzAwNzMw
+MTlaMBAxDjAMBgNVBAMMBXJlZGlzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+wihtBAKD56X9dM3Um0qUCIl6akEB77Lb7UFUEwHhH9beQnMBw4vmbHlXu/hSQisp
+/+g1ujTqPv5ZPOsHufy2q6NkMGIwHQYDVR0OBBYEFJrUc+z/F8TL7FRVYmpBw9UZ
+h71tMB8GA1UdIwQYMBaAFJrUc+z/F8TL7FRVYmpBw9UZh71tMA8GA1UdEwEB/wQF
+MAMBAf8wDwYDVR0RBAgwBocEfwAAATAKBggqhkjOPQQDAgNJADBGAiEAmKPX/aUx
+tMromDP8nN5rxW8sc/0vjkG7qtMl2cG3Au8CIQDObDDhis3fH+fJ7aMX5tYdk+D+
+KxNXViJsJHlrZ3Glmw==
+-----END CERTIFICATE-----
+";
+
+    /// The same with `-addext basicConstraints=critical,CA:FALSE`.
+    const OF_NO_CA: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBhjCCASugAwIBAgIUSl8PscUCEesePgsw0xebaGNW/kUwCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFcmVkaXMwIBcNMjYxMTIzMDczMDE5WhgPMjEyNjEwMzAwNzMw
+MTlaMBAxDjAMBgNVBAMMBXJlZGlzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
++FEWRJqq5t6Rucw7aGhHgPMsEXZmejF+kDFq1NNwhqUWlFTx/gDTMLV/5PzbeU4J
+cIc0Ihj2w1xVuhHd71JdXqNhMF8wHQYDVR0OBBYEFI/I0LTMJm1pvm9E9nfiqO3i
+NRAnMB8GA1UdIwQYMBaAFI/I0LTMJm1pvm9E9nfiqO3iNRAnMA8GA1UdEQQIMAaH
+BH8AAAEwDAYDVR0TAQH/BAIwADAKBggqhkjOPQQDAgNJADBGAiEAv6wQ/w8pPwjG
+KaEu2kwzpkA0H5T8hw2kquAWcbn/U50CIQCBIGvUC5ipqc5D2zgug3JDYYX7UcLc
+aQwhNIly4qoxIQ==
+-----END CERTIFICATE-----
+";
+
+    /// What is said of a server that shows this certificate to a client which trusts it.
+    fn judged(pem: &str) -> Result<(), String> {
+        let certificate =
+            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| error.to_string())?;
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).map_err(|error| words(&error))?;
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let name = ServerName::try_from("127.0.0.1").map_err(|error| error.to_string())?;
+        let verdict = verifier.verify_server_cert(&certificate, &[], &name, &[], UnixTime::now());
+        verdict.map(drop).map_err(|error| words(&error))
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_its_own_root_unless_it_is_that_of_a_ca() {
+        assert_eq!(judged(OF_NO_CA), Ok(()));
+        let error = judged(AS_OPENSSL_MAKES_IT).unwrap_err();
+        assert!(error.starts_with("the server shows the certificate of a CA"), "{error}");
     }
 }

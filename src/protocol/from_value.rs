@@ -47,6 +47,10 @@ use crate::protocol::value::Value;
 )]
 pub trait FromValue: Sized {
     /// Reads `value`.
+    ///
+    /// # Errors
+    ///
+    /// If it is no `Self`; it becomes [`ErrorKind::Conversion`](crate::ErrorKind::Conversion) with the name of the command.
     fn from_value(value: Value) -> Result<Self, ConversionError>;
 
     /// Reads the elements of an array or set. Pairs override this: RESP2 sends them without their brackets.

@@ -35,10 +35,14 @@ impl ScriptCall<'_> {
     /// Runs it by the primary of its keys' slot and reads the reply as `R`.
     ///
     /// [EVALSHA](https://redis.io/docs/latest/commands/evalsha/), and
-    /// [EVAL](https://redis.io/docs/latest/commands/eval/) if the node does not know the script. For an error that the
-    /// script itself raises [`Error::outcome`](crate::Error::outcome) is `MaybeExecuted`: it may have written before.
+    /// [EVAL](https://redis.io/docs/latest/commands/eval/) if the node does not know the script.
     ///
     /// Since 2.6, as the script.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Request`](crate::Request). For an error that the script itself raises
+    /// [`Error::outcome`](crate::Error::outcome) is `MaybeExecuted`: it may have written before.
     ///
     /// # Cancel safety
     ///

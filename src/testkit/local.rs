@@ -29,6 +29,20 @@ const MIGRATE_MILLIS: u32 = 20_000;
 
 /// A cluster of real server processes on 127.0.0.1, ended and removed on drop.
 ///
+/// ```no_run
+/// use keyslot::testkit::{LocalCluster, Server};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::at("/opt/valkey/bin/valkey-server")?; // without: from PATH
+/// let cluster = LocalCluster::builder().replicas(1).server(server).setting("appendonly", "yes").start().await?;
+/// let client = keyslot::Client::connect(cluster.url()).await?;
+/// let node = cluster.nodes().remove(0);
+/// cluster.stop(&node)?; // it hangs: takes what comes and answers nothing
+/// cluster.cont(&node)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Nodes are named by their addresses, which never change. Methods that take one fail with
 /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it is no node of this cluster. Everything takes `&self`, so that a
 /// cluster can be shared with the tasks that disturb it.
@@ -60,6 +74,10 @@ impl fmt::Debug for LocalCluster {
 }
 
 /// What a [`LocalCluster`] is made of; by [`LocalCluster::builder`].
+///
+/// # Cancel safety
+///
+/// Dropping the future of [`start`](Self::start) ends the servers that it has started.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct LocalClusterBuilder {
@@ -226,8 +244,8 @@ impl LocalCluster {
         }
     }
 
-    /// A URL with all nodes, and the password if there is one: `redis://127.0.0.1:12000,127.0.0.1:12001`; `rediss://` if they
-    /// speak TLS only.
+    /// A URL with all nodes, and the password if there is one: `redis://127.0.0.1:12000,127.0.0.1:12001`; `rediss://` if the
+    /// ports by which nodes are named are for TLS.
     #[must_use]
     pub fn url(&self) -> String {
         let nodes: Vec<String> = self.nodes().iter().map(ToString::to_string).collect();
@@ -546,6 +564,10 @@ fn unavailable(message: &'static str) -> Error {
 }
 
 /// One server without cluster mode on 127.0.0.1, ended and removed on drop.
+///
+/// # Cancel safety
+///
+/// Dropping the future of [`start`](Self::start) ends the server. Of all other methods it leaves the server as it is at that moment.
 #[derive(Debug)]
 pub struct LocalServer {
     /// Dropped before `home`.

@@ -125,7 +125,7 @@ impl GeoSearchOptions {
         self
     }
 
-    /// Only the nearest `count`.
+    /// Only the nearest `count`, or with [`desc`](Self::desc) the furthest.
     pub fn count(mut self, count: u64) -> Self {
         (self.order.count, self.order.any) = (Some(count), false);
         self

@@ -54,7 +54,7 @@ impl SetOptions {
         self
     }
 
-    /// The reply is what the key held. Redis 6.2 and later.
+    /// The reply is what the key held. Redis 6.2 and later; together with [`nx`](Self::nx) Redis 7.0 and later.
     pub fn get(mut self) -> Self {
         self.get = true;
         self

@@ -170,6 +170,10 @@ impl SimClusterBuilder {
     ///
     /// [`SimError::Shape`] for a number of nodes that cannot be or for want of free ports, [`SimError::Listen`] if a
     /// port could not be bound; for hundreds of nodes the limit of open files (`ulimit -n`) may be too low.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was bound.
     pub async fn start(mut self) -> Result<SimCluster, SimError> {
         let nodes = self.nodes()?;
         files::allow(nodes);
