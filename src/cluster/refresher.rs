@@ -89,7 +89,16 @@ pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
     } else {
         (ErrorKind::Connect, "")
     };
-    let told: Vec<String> = failures.values().map(|(seed, failure)| format!("{seed}: {failure}")).collect();
+    // What several seeds ended with is told once.
+    let mut causes: Vec<(String, String)> = Vec::new();
+    for (seed, failure) in failures.values() {
+        let cause = failure.to_string();
+        match causes.iter_mut().find(|(_, other)| *other == cause) {
+            Some((seeds, _)) => *seeds = format!("{seeds}, {seed}"),
+            None => causes.push((seed.to_string(), cause)),
+        }
+    }
+    let told: Vec<String> = causes.iter().map(|(seeds, cause)| format!("{seeds}: {cause}")).collect();
     Err(Error::new(kind, Outcome::NotSent, format!("no seed could be used: {}{hint}", told.join("; "))))
 }
 

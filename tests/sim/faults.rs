@@ -241,6 +241,12 @@ mod kinds {
         let refused = cluster.inject(Fault::new(FaultKind::Refuse));
         let error = crate::support::builder(&cluster).connect().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect);
+        // Each seed is named, and what they all ended with is told once.
+        let text = error.to_string();
+        for node in cluster.nodes() {
+            assert_eq!(text.matches(&node.to_string()).count(), 1, "{text}");
+        }
+        assert_eq!(text.matches("refused").count(), 1, "{text}");
         cluster.lift(refused);
         cluster.inject(Fault::new(FaultKind::HangConnect).times(2));
         let begin = Instant::now();
