@@ -177,7 +177,7 @@ fn a_history_that_is_well_passes() {
         for loss in [Loss::Counted, Loss::OfTheDurableExcluded] {
             let verdict = healthy(seed).check(loss);
             assert_eq!(verdict.violations, [], "seed {seed}");
-            assert_eq!((verdict.lost, verdict.stale, verdict.late), (0, 0, 0), "seed {seed}");
+            assert_eq!((verdict.lost, verdict.stale, verdict.late.len()), (0, 0, 0), "seed {seed}");
             let Verdict { acknowledged, durable, maybe, not_sent, rejected, .. } = verdict;
             assert!(
                 acknowledged > 100 && durable == acknowledged && maybe > 0 && not_sent > 0 && rejected > 0
@@ -367,8 +367,14 @@ fn an_older_value_that_may_have_been_sent_twice_is_late_and_not_lost() {
         let Action::Set(tag) = book.calls[set].action else { unreachable!() };
         book.calls[set].undisturbed = false;
         book.last.registers.insert(register, Some(register.text(tag)));
-        let verdict = book.check(loss);
-        assert_eq!((verdict.violations, verdict.stale, verdict.late), (Vec::new(), 0, 1));
+        let mut verdict = book.check(loss);
+        assert_eq!((&verdict.violations, verdict.stale, verdict.late.len()), (&Vec::new(), 0, 1));
+        let (from, to) = verdict.late[0].between;
+        assert!(from < to);
+        verdict.lost_between(|_| false);
+        assert_eq!((verdict.stale, verdict.late.len()), (0, 1), "nothing took the newer away");
+        verdict.lost_between(|times| times == (from, to));
+        assert_eq!((verdict.stale, verdict.late.len()), (1, 0), "servers may have lost it");
     }
 }
 
