@@ -66,22 +66,25 @@ impl Display for Verdict {
     }
 }
 
-pub(crate) fn check(calls: &[Call], last: &Last, loss: Loss) -> Verdict {
-    judge(calls, Some(last), loss)
+/// `stalls`: when the process of the callers did not run at all, from and to, in microseconds. That is nobody's delay.
+pub(crate) fn check(calls: &[Call], last: &Last, loss: Loss, stalls: &[(u64, u64)]) -> Verdict {
+    judge(calls, Some(last), loss, stalls)
 }
 
 /// The same where nobody knows what the servers have in the end: what the replies alone show.
-pub(crate) fn check_without_end(calls: &[Call], loss: Loss) -> Verdict {
-    judge(calls, None, loss)
+pub(crate) fn check_without_end(calls: &[Call], loss: Loss, stalls: &[(u64, u64)]) -> Verdict {
+    judge(calls, None, loss, stalls)
 }
 
-fn judge(calls: &[Call], last: Option<&Last>, loss: Loss) -> Verdict {
+fn judge(calls: &[Call], last: Option<&Last>, loss: Loss, stalls: &[(u64, u64)]) -> Verdict {
     let mut verdict = Verdict::default();
     let mut by_key: BTreeMap<Key, Vec<&Call>> = BTreeMap::new();
     for call in calls {
         by_key.entry(call.key).or_default().push(call);
         verdict.count(call);
-        if call.end.saturating_sub(call.begin) > call.limit + SLACK {
+        let stood: u64 =
+            stalls.iter().map(|(from, to)| (*to).min(call.end).saturating_sub((*from).max(call.begin))).sum();
+        if call.end.saturating_sub(call.begin) > call.limit + SLACK + stood {
             verdict.violates(call.key, format!("came back behind its deadline: {call}"));
         }
         if let Fate::Done { reply: Reply::Strange(reply), .. } = &call.fate {

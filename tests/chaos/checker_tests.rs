@@ -148,7 +148,7 @@ fn healthy(seed: u64) -> Book {
 
 impl Book {
     fn check(&self, loss: Loss) -> Verdict {
-        check(&self.calls, &self.last, loss)
+        check(&self.calls, &self.last, loss, &[])
     }
 
     fn place(&self, is_it: impl Fn(&Call) -> bool) -> usize {
@@ -191,11 +191,11 @@ fn without_its_end_a_history_is_judged_by_its_replies() {
     for seed in 0..50 {
         for loss in BOTH {
             let mut book = healthy(seed);
-            assert_eq!(check_without_end(&book.calls, loss).violations, [], "seed {seed}");
+            assert_eq!(check_without_end(&book.calls, loss, &[]).violations, [], "seed {seed}");
             let place = book.place(|call| call.action == Action::Incr && call.is_done());
             let base = book.calls[place].key.base();
             book.calls[place].fate = Fate::Done { reply: Reply::Number(base - 1), durable: true };
-            assert_eq!(check_without_end(&book.calls, loss).violations.len(), 1, "seed {seed}");
+            assert_eq!(check_without_end(&book.calls, loss, &[]).violations.len(), 1, "seed {seed}");
         }
     }
 }
@@ -502,4 +502,20 @@ fn a_strange_reply_a_late_one_and_a_key_that_was_not_read_are_seen() {
         book.last.counters.remove(&key);
         book.last.lists.remove(&key);
     });
+}
+
+#[test]
+fn who_did_not_run_is_not_late_for_as_long() {
+    let mut book = healthy(3);
+    let begin = book.calls[0].begin;
+    let end = begin + 60_000_000;
+    book.calls[0].end = end;
+    let of_deadlines = |stalls: &[(u64, u64)]| {
+        let found = check(&book.calls, &book.last, Loss::Counted, stalls).violations;
+        found.iter().filter(|violation| violation.what.contains("behind its deadline")).count()
+    };
+    assert_eq!(of_deadlines(&[]), 1);
+    assert_eq!(of_deadlines(&[(0, begin), (end, u64::MAX)]), 1, "before and after it");
+    assert_eq!(of_deadlines(&[(begin, begin + 20_000_000)]), 1, "for a part of it");
+    assert_eq!(of_deadlines(&[(begin, begin + 30_000_000), (begin + 31_000_000, end + 9)]), 0);
 }

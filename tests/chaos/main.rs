@@ -219,7 +219,7 @@ impl Trial<'_> {
                     }
                 },
             };
-            let done = self.round(&stage, &clients, (round as u32, time), seed).await?;
+            let done = self.round(&stage, &clients, &watch, (round as u32, time), seed).await?;
             sum.add(&done);
             let Round { verdict, calls, strokes: (strokes, promotions), fault, .. } = done;
             println!(
@@ -262,6 +262,7 @@ impl Trial<'_> {
         &self,
         stage: &Arc<Stage>,
         clients: &Clients,
+        watch: &Watch,
         (round, time): (u32, Duration),
         seed: u64,
     ) -> Done<Round> {
@@ -288,21 +289,21 @@ impl Trial<'_> {
         if let Err(error) = well {
             let fault = Some(format!("{error}\n{}\n{}", nemesis.log(), stage.evidence().await));
             let calls = load.end().await?;
-            let mut verdict = check_without_end(&calls, self.loss);
+            let mut verdict = check_without_end(&calls, self.loss, &watch.stalls(begin));
             self.of_the_servers(&nemesis, &mut verdict);
-            self.judged(&nemesis, &calls, &Last::default(), &verdict)?;
+            self.judged(&nemesis, watch, &calls, &Last::default(), &verdict)?;
             return Ok(Round { verdict, calls: calls.len(), strokes, kinds, fault });
         }
         let calls = load.finish(clients).await.map_err(|error| format!("{error}\n{}", nemesis.log()))?;
         let (mut verdict, last, fault) = match read(stage, round).await {
-            Ok(last) => (check(&calls, &last, self.loss), last, None),
+            Ok(last) => (check(&calls, &last, self.loss, &watch.stalls(begin)), last, None),
             Err(error) => {
                 let fault = format!("{error}\n{}\n{}", nemesis.log(), stage.evidence().await);
-                (check_without_end(&calls, self.loss), Last::default(), Some(fault))
+                (check_without_end(&calls, self.loss, &watch.stalls(begin)), Last::default(), Some(fault))
             }
         };
         self.of_the_servers(&nemesis, &mut verdict);
-        self.judged(&nemesis, &calls, &last, &verdict)?;
+        self.judged(&nemesis, watch, &calls, &last, &verdict)?;
         Ok(Round { verdict, calls: calls.len(), strokes, kinds, fault })
     }
 
@@ -315,7 +316,14 @@ impl Trial<'_> {
     }
 
     /// An error with all that is known of the round, if there is a violation.
-    fn judged(&self, nemesis: &Nemesis, calls: &[Call], last: &Last, verdict: &Verdict) -> Done {
+    fn judged(
+        &self,
+        nemesis: &Nemesis,
+        watch: &Watch,
+        calls: &[Call],
+        last: &Last,
+        verdict: &Verdict,
+    ) -> Done {
         if verdict.violations.is_empty() {
             // What may be is not to be taken for granted.
             if let Some(Late { key, .. }) = verdict.late.first() {
@@ -329,8 +337,9 @@ impl Trial<'_> {
         }
         let file = write(&format!("chaos-{}.txt", self.seed), &whole(nemesis, calls, last))?;
         Err(format!(
-            "{} violations, {verdict}\n{}\nWhat happened:\n{}\nThe whole history is in {file}",
+            "{} violations, {verdict}; {}\n{}\nWhat happened:\n{}\nThe whole history is in {file}",
             verdict.violations.len(),
+            watch.tell(),
             verdict
                 .violations
                 .iter()
