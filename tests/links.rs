@@ -10,6 +10,7 @@
 
 mod fake_node;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fake_node::{Answer, Call, FakeCluster, FakeNode, array, bulk, error, int, redirect};
@@ -1204,6 +1205,50 @@ mod handshake {
             assert_eq!((error.kind(), error.outcome()), (ErrorKind::Auth, Outcome::NotSent));
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("s3cret") && shown.contains(&refusal[..6]), "{shown}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_repeats_of_the_credentials_is_not_shown() {
+        let long = "s3cret".repeat(40);
+        let quoted: String = long.chars().take(100).collect();
+        for (name, refusal, password, kept) in [
+            (
+                "AUTH",
+                "ERR unknown command 'AUTH', with args beginning with: 'ann' 's3cret' ",
+                "s3cret",
+                "unknown command",
+            ),
+            (
+                "AUTH",
+                &format!("ERR unknown command 'AUTH', with args beginning with: 'ann' '{quoted}"),
+                &long,
+                "unknown",
+            ),
+            ("AUTH", "ERR no such login: ann s3cret", "s3cret", "is left out"),
+            ("AUTH", "s3cret is not good", "s3cret", "is left out"),
+            ("HELLO", "ERR bad AUTH s3cret", "s3cret", "is left out"),
+            (
+                "AUTH",
+                "WRONGPASS invalid username-password pair",
+                "password",
+                "invalid username-password pair",
+            ),
+            ("AUTH", "ERR Client sent AUTH, but no password is set", "", "no password is set"),
+        ] {
+            let refuses_hello = name == "HELLO";
+            let refusal = refusal.to_owned();
+            let told: Arc<str> = refusal.as_str().into();
+            let (cluster, a) = FakeCluster::of_one();
+            a.answers(move |call| match call.name().as_str() {
+                "HELLO" if refuses_hello => Answer::Reply(error(&told)),
+                "HELLO" => Answer::Reply(error("ERR unknown command 'HELLO'")),
+                "AUTH" => Answer::Reply(error(&told)),
+                _ => Answer::Usual,
+            });
+            let error = cluster.builder().credentials("ann", password).connect().await.unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("s3c") && shown.contains(kept), "{refusal}: {shown}");
         }
     }
 

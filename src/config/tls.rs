@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -148,7 +149,9 @@ impl TlsConfig {
                     .map_err(|error| Error::config(format!("TLS: the roots are of no use: {error}")))?
             }
             Verification::Off => {
-                eprintln!(
+                // `eprintln` would panic where nobody reads it any more.
+                let _told = writeln!(
+                    io::stderr(),
                     "keyslot: TLS certificates are NOT verified (danger_accept_invalid_certificates): whoever can reach the \
                      wire can read and change everything"
                 );
@@ -307,6 +310,10 @@ impl ServerCertVerifier for Unverified {
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+    use std::io::{self, Read};
+    use std::process::{Command, Stdio};
+
     use super::{TlsConfig, name_of};
 
     #[test]
@@ -326,6 +333,32 @@ mod tests {
             assert!(error.to_string().contains(text), "{error}");
             assert!(!format!("{error:?}").contains("c2VjcmV0"));
         }
+    }
+
+    /// Runs itself once more, with nobody at the other end of its standard error.
+    #[test]
+    fn a_warning_that_nobody_reads_any_more_is_no_reason_to_fail() {
+        const AGAIN: &str = "KEYSLOT_TEST_WITHOUT_STANDARD_ERROR";
+        const NAME: &str = "config::tls::tests::a_warning_that_nobody_reads_any_more_is_no_reason_to_fail";
+        if env::var_os(AGAIN).is_some() {
+            // It ends when the other end of the standard error is closed.
+            io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            assert!(TlsConfig::new().danger_accept_invalid_certificates().read().is_ok());
+            return;
+        }
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env(AGAIN, "yes")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        drop(child.stdin.take());
+        let ended = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && told.contains("1 passed"), "{told}");
     }
 
     #[test]

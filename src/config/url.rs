@@ -11,7 +11,7 @@ use crate::config::credentials::{Credentials, CredentialsSource};
 use crate::config::read_from::ReadFrom;
 use crate::config::{Config, Protocol};
 use crate::error::Error;
-use crate::node::{NodeAddr, bare_host, split_host_port};
+use crate::node::{NodeAddr, ParseNodeAddrError, bare_host, split_host_port};
 
 const DEFAULT_PORT: u16 = 6379;
 
@@ -119,18 +119,25 @@ fn seeds(hosts: &str) -> Result<Vec<NodeAddr>, Error> {
 pub(crate) fn seed(text: &str) -> Result<NodeAddr, Error> {
     let bracketed_without_port = text.starts_with('[') && text.ends_with(']');
     let has_port = text.contains(':') && !bracketed_without_port;
+    // Whoever forgets the host has a user and a password here, so what follows a colon is not shown.
+    let shown = if text.starts_with('[') { text } else { text.split(':').next().unwrap_or_default() };
+    let bad = |what: &str| Error::config(format!("bad seed: \"{shown}\" {what}"));
     let (host, port) = if has_port {
-        split_host_port(text).map_err(|error| Error::config(format!("bad seed: {error}")))?
+        split_host_port(text).map_err(|error| match error {
+            ParseNodeAddrError::BadPort { .. } => bad(
+                "is not followed by a port number (user and password end with an @: user:password@host:port)",
+            ),
+            ParseNodeAddrError::BadHost(_) => bad("has a bracket too many"),
+            ParseNodeAddrError::NoHost(_) | ParseNodeAddrError::NoPort(_) => bad("is not host:port"),
+        })?
     } else {
-        let host = bare_host(text)
-            .ok_or_else(|| Error::config(format!("bad seed: \"{text}\" has a bracket too many")))?;
-        (host, DEFAULT_PORT)
+        (bare_host(text).ok_or_else(|| bad("has a bracket too many"))?, DEFAULT_PORT)
     };
     if host.is_empty() {
-        return Err(Error::config(format!("bad seed: \"{text}\" has no host")));
+        return Err(bad("has no host"));
     }
     if port == 0 {
-        return Err(Error::config(format!("bad seed: \"{text}\" has port 0")));
+        return Err(bad("has port 0"));
     }
     Ok(NodeAddr::new(host, port))
 }
@@ -286,11 +293,15 @@ mod tests {
             ),
             ("redis://", "bad seed: \"\" has no host"),
             ("redis://a:1,,b:2", "bad seed: \"\" has no host"),
-            ("redis://a:70000", "bad seed: \"70000\" in \"a:70000\" is not a port number"),
-            ("redis://a:0", "bad seed: \"a:0\" has port 0"),
+            (
+                "redis://a:70000",
+                "bad seed: \"a\" is not followed by a port number (user and password end with an @: \
+                 user:password@host:port)",
+            ),
+            ("redis://a:0", "bad seed: \"a\" has port 0"),
             ("redis://[[::1]]", "bad seed: \"[[::1]]\" has a bracket too many"),
             ("redis://[a", "bad seed: \"[a\" has a bracket too many"),
-            ("redis://[::1", "bad seed: the host in \"[::1\" has a bracket too many"),
+            ("redis://[::1", "bad seed: \"[::1\" has a bracket too many"),
             ("redis://ann@a", "the URL has a user without a password; write user:password@ or :password@"),
             ("redis://:%ff@a", "the password in the URL is not UTF-8 after percent-decoding"),
             ("redis://a/3", "database \"/3\" in the URL: keyslot uses database 0 only; leave it out"),
@@ -314,6 +325,29 @@ mod tests {
             assert_eq!(parse(url).unwrap_err().to_string(), text, "{url}");
         }
         assert!(parse("redis://a?colour=red").unwrap_err().to_string().contains("\"colour\""));
+    }
+
+    /// Whoever forgets the @ and the host.
+    #[test]
+    fn no_error_shows_what_may_be_a_password() {
+        for url in [
+            "redis://:s3cret",
+            "redis://ann:s3cret",
+            "redis://:1:s3cret",
+            "redis://a:1,ann:s3cret",
+            "redis://ann:s3cret/0",
+            "redis://:s3c]ret:1",
+            "redis://:s3cret@",
+            "redis://ann:s3cret@a:b",
+            "redis://ann:s3cret@[a",
+            "redis://ann:s3cret@a?colour=red",
+            "redis://a?node=:s3cret",
+            "redis://a?password=s3cret",
+        ] {
+            let error = parse(url).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("s3c"), "{url}: {shown}");
+        }
     }
 
     /// Each URL with what other clients make of it; the last column is the seeds.
@@ -378,7 +412,11 @@ mod tests {
             ("redis://a:1,redis://b:2", "the URL has a second scheme"),
             ("redis://ann:hidden@a:1,redis://ann:hidden@b:2", "the URL has a second scheme"),
             ("redis://a:1?node=ann:hidden@b:2", "the URL has an @ behind its first / or ?"),
-            ("redis-cluster://a:1?node=b:port", "bad seed: \"port\" in \"b:port\" is not a port number"),
+            (
+                "redis-cluster://a:1?node=b:port",
+                "bad seed: \"b\" is not followed by a port number (user and password end with an @: \
+                 user:password@host:port)",
+            ),
             ("redis-cluster://a:1?node=", "bad seed: \"\" has no host"),
             ("redis-master://a:1", "unknown scheme \"redis-master://\""),
             ("redis://a:1/5", "keyslot uses database 0 only"),

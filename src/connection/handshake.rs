@@ -56,7 +56,11 @@ pub(super) async fn greet(
     login: Login,
     purpose: Purpose,
 ) -> Result<Connection, ConnectError> {
-    let mut connection = greet_by_name(stream, config, login).await?;
+    let credentials = login.credentials.clone();
+    let mut connection = greet_by_name(stream, config, login).await.map_err(|error| match error {
+        ConnectError::Refused(error) => ConnectError::Refused(without_secret(error, credentials.as_ref())),
+        another => another,
+    })?;
     match purpose {
         Purpose::Commands => {}
         Purpose::ReplicaReads => {
@@ -123,6 +127,21 @@ pub(super) fn auth(credentials: &Credentials) -> Command {
     match &credentials.username {
         Some(user) => Command::new("AUTH").arg(user).arg(&credentials.password),
         None => Command::new("AUTH").arg(&credentials.password),
+    }
+}
+
+/// What a server says of a command with credentials, without what it repeats of them: one that does not know the command, or
+/// knows it by another name, quotes its arguments, the longer ones in part.
+pub(super) fn without_secret(error: ServerError, credentials: Option<&Credentials>) -> ServerError {
+    // What it says of the credentials themselves is its own, and a weak password is easily a word of that.
+    let may_quote = [ErrorCode::Err, ErrorCode::Other].contains(&error.class());
+    let Some(credentials) = credentials.filter(|_| may_quote) else { return error };
+    let secret = credentials.password.as_str();
+    let text = error.text().split(", with args beginning with").next().unwrap_or_default();
+    if !secret.is_empty() && text.contains(secret) {
+        ServerError::new("ERR (the server's text repeats the password, and is left out)")
+    } else {
+        ServerError::new(text)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::connection::budget::Room;
-use crate::connection::handshake::auth;
+use crate::connection::handshake::{auth, without_secret};
 use crate::connection::link_context::LinkContext;
 use crate::connection::logins::Renewals;
 use crate::connection::outgoing::{Entry, Many, ReplyTo};
@@ -45,7 +45,8 @@ async fn renew(
     limit: Option<Duration>,
 ) -> Infallible {
     loop {
-        let command = auth(&renewals.next().await);
+        let credentials = renewals.next().await;
+        let command = auth(&credentials);
         let length = command.body().wire_length();
         let (sender, receiver) = oneshot::channel();
         let many =
@@ -66,11 +67,11 @@ async fn renew(
         }
         let mut awaited = Awaited { receiver, shared };
         let Ok(UnitReply { values, loss: None, .. }) = (&mut awaited.receiver).await else { continue };
-        let refusal = values.iter().find_map(|value| match value {
-            Value::Error(error) => Some(error),
+        let refusal = values.into_iter().find_map(|value| match value {
+            Value::Error(error) => Some(without_secret(error, Some(&credentials))),
             _accepted => None,
         });
-        context.logins.renewed(&shared.node, refusal);
+        context.logins.renewed(&shared.node, refusal.as_ref());
     }
 }
 

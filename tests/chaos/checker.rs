@@ -40,8 +40,18 @@ pub(crate) struct Verdict {
     pub(crate) lost: u64,
     /// Reads of a value that was acknowledged to be replaced: where a write was lost.
     pub(crate) stale: u64,
-    /// The same where the older write had been sent again, or has never ended: its other copy came late.
-    pub(crate) late: u64,
+    /// The same where the older write may have been sent again, or has never ended: its other copy may have come late.
+    pub(crate) late: Vec<Late>,
+}
+
+/// A read of an older value, of which the history alone does not tell whether its write overtook the newer or that was lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Late {
+    pub(crate) key: Key,
+    /// The read, the write that it should have seen, and the one that it saw.
+    pub(crate) what: String,
+    /// The begins of the newer write and of the read: what took the newer away was between.
+    pub(crate) between: (u64, u64),
 }
 
 impl Display for Verdict {
@@ -50,27 +60,31 @@ impl Display for Verdict {
         write!(
             f,
             "writes: {acknowledged} acknowledged ({durable} durable), {maybe} perhaps executed, {not_sent} not sent, \
-             {rejected} rejected; {lost} lost by the servers, {stale} stale reads, {late} overtaken by an older write"
+             {rejected} rejected; {lost} lost by the servers, {stale} stale reads, {} overtaken by an older write",
+            late.len()
         )
     }
 }
 
-pub(crate) fn check(calls: &[Call], last: &Last, loss: Loss) -> Verdict {
-    judge(calls, Some(last), loss)
+/// `stalls`: when the process of the callers did not run at all, from and to, in microseconds. That is nobody's delay.
+pub(crate) fn check(calls: &[Call], last: &Last, loss: Loss, stalls: &[(u64, u64)]) -> Verdict {
+    judge(calls, Some(last), loss, stalls)
 }
 
 /// The same where nobody knows what the servers have in the end: what the replies alone show.
-pub(crate) fn check_without_end(calls: &[Call], loss: Loss) -> Verdict {
-    judge(calls, None, loss)
+pub(crate) fn check_without_end(calls: &[Call], loss: Loss, stalls: &[(u64, u64)]) -> Verdict {
+    judge(calls, None, loss, stalls)
 }
 
-fn judge(calls: &[Call], last: Option<&Last>, loss: Loss) -> Verdict {
+fn judge(calls: &[Call], last: Option<&Last>, loss: Loss, stalls: &[(u64, u64)]) -> Verdict {
     let mut verdict = Verdict::default();
     let mut by_key: BTreeMap<Key, Vec<&Call>> = BTreeMap::new();
     for call in calls {
         by_key.entry(call.key).or_default().push(call);
         verdict.count(call);
-        if call.end.saturating_sub(call.begin) > call.limit + SLACK {
+        let stood: u64 =
+            stalls.iter().map(|(from, to)| (*to).min(call.end).saturating_sub((*from).max(call.begin))).sum();
+        if call.end.saturating_sub(call.begin) > call.limit + SLACK + stood {
             verdict.violates(call.key, format!("came back behind its deadline: {call}"));
         }
         if let Fate::Done { reply: Reply::Strange(reply), .. } = &call.fate {
@@ -97,6 +111,25 @@ fn judge(calls: &[Call], last: Option<&Last>, loss: Loss) -> Verdict {
 }
 
 impl Verdict {
+    /// The counts of another round beside these; its violations are not taken over, as they end a trial.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.acknowledged += other.acknowledged;
+        self.durable += other.durable;
+        self.maybe += other.maybe;
+        self.not_sent += other.not_sent;
+        self.rejected += other.rejected;
+        self.lost += other.lost;
+        self.stale += other.stale;
+        self.late.extend(other.late.iter().cloned());
+    }
+
+    /// Counts as stale reads the late ones in whose time servers may have lost a write by themselves.
+    pub(crate) fn lost_between(&mut self, may_lose: impl Fn((u64, u64)) -> bool) {
+        let all = self.late.len();
+        self.late.retain(|late| !may_lose(late.between));
+        self.stale += (all - self.late.len()) as u64;
+    }
+
     fn violates(&mut self, key: Key, what: String) {
         self.violations.push(Violation { key, what });
     }
@@ -219,8 +252,9 @@ fn compare(
     if !is_older {
         return;
     }
-    if written.is_some_and(|written| !written.is_done() || !written.undisturbed) {
-        verdict.late += 1;
+    if let Some(written) = written.filter(|written| !written.is_done() || !written.undisturbed) {
+        let what = format!("{what}; should have seen {newest}; saw {written}");
+        verdict.late.push(Late { key, what, between: (newest.begin, time) });
         return;
     }
     match loss {

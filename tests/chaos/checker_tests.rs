@@ -148,7 +148,7 @@ fn healthy(seed: u64) -> Book {
 
 impl Book {
     fn check(&self, loss: Loss) -> Verdict {
-        check(&self.calls, &self.last, loss)
+        check(&self.calls, &self.last, loss, &[])
     }
 
     fn place(&self, is_it: impl Fn(&Call) -> bool) -> usize {
@@ -177,7 +177,7 @@ fn a_history_that_is_well_passes() {
         for loss in [Loss::Counted, Loss::OfTheDurableExcluded] {
             let verdict = healthy(seed).check(loss);
             assert_eq!(verdict.violations, [], "seed {seed}");
-            assert_eq!((verdict.lost, verdict.stale, verdict.late), (0, 0, 0), "seed {seed}");
+            assert_eq!((verdict.lost, verdict.stale, verdict.late.len()), (0, 0, 0), "seed {seed}");
             let Verdict { acknowledged, durable, maybe, not_sent, rejected, .. } = verdict;
             assert!(
                 acknowledged > 100 && durable == acknowledged && maybe > 0 && not_sent > 0 && rejected > 0
@@ -191,11 +191,11 @@ fn without_its_end_a_history_is_judged_by_its_replies() {
     for seed in 0..50 {
         for loss in BOTH {
             let mut book = healthy(seed);
-            assert_eq!(check_without_end(&book.calls, loss).violations, [], "seed {seed}");
+            assert_eq!(check_without_end(&book.calls, loss, &[]).violations, [], "seed {seed}");
             let place = book.place(|call| call.action == Action::Incr && call.is_done());
             let base = book.calls[place].key.base();
             book.calls[place].fate = Fate::Done { reply: Reply::Number(base - 1), durable: true };
-            assert_eq!(check_without_end(&book.calls, loss).violations.len(), 1, "seed {seed}");
+            assert_eq!(check_without_end(&book.calls, loss, &[]).violations.len(), 1, "seed {seed}");
         }
     }
 }
@@ -367,8 +367,14 @@ fn an_older_value_that_may_have_been_sent_twice_is_late_and_not_lost() {
         let Action::Set(tag) = book.calls[set].action else { unreachable!() };
         book.calls[set].undisturbed = false;
         book.last.registers.insert(register, Some(register.text(tag)));
-        let verdict = book.check(loss);
-        assert_eq!((verdict.violations, verdict.stale, verdict.late), (Vec::new(), 0, 1));
+        let mut verdict = book.check(loss);
+        assert_eq!((&verdict.violations, verdict.stale, verdict.late.len()), (&Vec::new(), 0, 1));
+        let (from, to) = verdict.late[0].between;
+        assert!(from < to);
+        verdict.lost_between(|_| false);
+        assert_eq!((verdict.stale, verdict.late.len()), (0, 1), "nothing took the newer away");
+        verdict.lost_between(|times| times == (from, to));
+        assert_eq!((verdict.stale, verdict.late.len()), (1, 0), "servers may have lost it");
     }
 }
 
@@ -496,4 +502,20 @@ fn a_strange_reply_a_late_one_and_a_key_that_was_not_read_are_seen() {
         book.last.counters.remove(&key);
         book.last.lists.remove(&key);
     });
+}
+
+#[test]
+fn who_did_not_run_is_not_late_for_as_long() {
+    let mut book = healthy(3);
+    let begin = book.calls[0].begin;
+    let end = begin + 60_000_000;
+    book.calls[0].end = end;
+    let of_deadlines = |stalls: &[(u64, u64)]| {
+        let found = check(&book.calls, &book.last, Loss::Counted, stalls).violations;
+        found.iter().filter(|violation| violation.what.contains("behind its deadline")).count()
+    };
+    assert_eq!(of_deadlines(&[]), 1);
+    assert_eq!(of_deadlines(&[(0, begin), (end, u64::MAX)]), 1, "before and after it");
+    assert_eq!(of_deadlines(&[(begin, begin + 20_000_000)]), 1, "for a part of it");
+    assert_eq!(of_deadlines(&[(begin, begin + 30_000_000), (begin + 31_000_000, end + 9)]), 0);
 }

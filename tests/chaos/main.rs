@@ -35,6 +35,8 @@ mod checker;
 #[cfg(test)]
 mod checker_tests;
 mod history;
+#[cfg(test)]
+mod isolation;
 mod load;
 mod nemesis;
 mod proxy;
@@ -49,12 +51,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access::Access;
-use checker::{Loss, Verdict, Violation, check, check_without_end};
+use checker::{Late, Loss, Verdict, Violation, check, check_without_end};
 use history::{Call, Key, Kind, Last};
 use keyslot::testkit::Server;
 use keyslot::{Command, Slot};
 use load::{Clients, Load};
-use nemesis::Nemesis;
+use nemesis::{Kinds, Nemesis};
 use stage::{Done, Stage};
 use watch::Watch;
 
@@ -149,8 +151,32 @@ struct Round {
     calls: usize,
     /// And promotions among them.
     strokes: (usize, usize),
+    kinds: Kinds,
     /// What kept the stage from being well, past the client: the round is judged by its replies alone.
     fault: Option<String>,
+}
+
+/// All rounds so far.
+#[derive(Default)]
+struct Sum {
+    calls: usize,
+    verdict: Verdict,
+    kinds: Kinds,
+}
+
+impl Sum {
+    fn add(&mut self, round: &Round) {
+        self.calls += round.calls;
+        self.verdict.add(&round.verdict);
+        round.kinds.iter().for_each(|(kind, count)| *self.kinds.entry(kind).or_default() += count);
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, verdict, kinds } = self;
+        write!(f, "so far {calls} calls; {verdict}; {kinds:?}")
+    }
 }
 
 /// What kept rounds from their ends, past the client.
@@ -174,6 +200,7 @@ impl Trial<'_> {
         let mut random = fastrand::Rng::with_seed(self.seed);
         let count = total.as_secs().div_ceil(ROUND.as_secs()) as usize;
         let (mut left, mut faults, mut set) = (total, Faults { count, told: Vec::new() }, None);
+        let mut sum = Sum::default();
         for round in 1..=count {
             let time = left.min(ROUND);
             left -= time;
@@ -192,13 +219,15 @@ impl Trial<'_> {
                     }
                 },
             };
-            let Round { verdict, calls, strokes: (strokes, promotions), fault } =
-                self.round(&stage, &clients, (round as u32, time), seed).await?;
+            let done = self.round(&stage, &clients, &watch, (round as u32, time), seed).await?;
+            sum.add(&done);
+            let Round { verdict, calls, strokes: (strokes, promotions), fault, .. } = done;
             println!(
                 "{server}, {access}, round {round}: {calls} calls, {strokes} strokes with {promotions} promotions; {}; {verdict}; {}",
                 clients.tell(),
                 watch.tell()
             );
+            println!("{server}, {access}: {sum}");
             match fault {
                 None => set = Some((stage, clients)),
                 // The next round has a stage of its own.
@@ -233,6 +262,7 @@ impl Trial<'_> {
         &self,
         stage: &Arc<Stage>,
         clients: &Clients,
+        watch: &Watch,
         (round, time): (u32, Duration),
         seed: u64,
     ) -> Done<Round> {
@@ -240,7 +270,13 @@ impl Trial<'_> {
         let is_durable = self.loss == Loss::OfTheDurableExcluded;
         if let Err(error) = stage.clear().await {
             let fault = Some(format!("{error}\n{}", stage.evidence().await));
-            return Ok(Round { verdict: Verdict::default(), calls: 0, strokes: (0, 0), fault });
+            return Ok(Round {
+                verdict: Verdict::default(),
+                calls: 0,
+                strokes: (0, 0),
+                kinds: Kinds::new(),
+                fault,
+            });
         }
         let load = Load::start(clients, (round, CELLS), is_durable, seed, begin).await?;
         let nemesis = Nemesis::of(stage, begin);
@@ -249,35 +285,61 @@ impl Trial<'_> {
             Ok(()) => stage.cluster.wait_until_ok().await.map_err(Into::into),
             Err(error) => Err(error),
         };
-        let strokes = nemesis.count();
+        let (strokes, kinds) = (nemesis.count(), nemesis.kinds());
         if let Err(error) = well {
             let fault = Some(format!("{error}\n{}\n{}", nemesis.log(), stage.evidence().await));
             let calls = load.end().await?;
-            let verdict = check_without_end(&calls, self.loss);
-            self.judged(&nemesis, &calls, &Last::default(), &verdict)?;
-            return Ok(Round { verdict, calls: calls.len(), strokes, fault });
+            let mut verdict = check_without_end(&calls, self.loss, &watch.stalls(begin));
+            self.of_the_servers(&nemesis, &mut verdict);
+            self.judged(&nemesis, watch, &calls, &Last::default(), &verdict)?;
+            return Ok(Round { verdict, calls: calls.len(), strokes, kinds, fault });
         }
         let calls = load.finish(clients).await.map_err(|error| format!("{error}\n{}", nemesis.log()))?;
-        let (verdict, last, fault) = match read(stage, round).await {
-            Ok(last) => (check(&calls, &last, self.loss), last, None),
+        let (mut verdict, last, fault) = match read(stage, round).await {
+            Ok(last) => (check(&calls, &last, self.loss, &watch.stalls(begin)), last, None),
             Err(error) => {
                 let fault = format!("{error}\n{}\n{}", nemesis.log(), stage.evidence().await);
-                (check_without_end(&calls, self.loss), Last::default(), Some(fault))
+                (check_without_end(&calls, self.loss, &watch.stalls(begin)), Last::default(), Some(fault))
             }
         };
-        self.judged(&nemesis, &calls, &last, &verdict)?;
-        Ok(Round { verdict, calls: calls.len(), strokes, fault })
+        self.of_the_servers(&nemesis, &mut verdict);
+        self.judged(&nemesis, watch, &calls, &last, &verdict)?;
+        Ok(Round { verdict, calls: calls.len(), strokes, kinds, fault })
+    }
+
+    /// What was not durable is the servers' to lose while a shard is struck.
+    fn of_the_servers(&self, nemesis: &Nemesis, verdict: &mut Verdict) {
+        match self.loss {
+            Loss::Counted => verdict.lost_between(|times| nemesis.struck_between(times)),
+            Loss::OfTheDurableExcluded => {}
+        }
     }
 
     /// An error with all that is known of the round, if there is a violation.
-    fn judged(&self, nemesis: &Nemesis, calls: &[Call], last: &Last, verdict: &Verdict) -> Done {
+    fn judged(
+        &self,
+        nemesis: &Nemesis,
+        watch: &Watch,
+        calls: &[Call],
+        last: &Last,
+        verdict: &Verdict,
+    ) -> Done {
         if verdict.violations.is_empty() {
+            // What may be is not to be taken for granted.
+            if let Some(Late { key, .. }) = verdict.late.first() {
+                let text = whole(nemesis, calls, last);
+                let file =
+                    write(&format!("chaos-{}-overtaken-in-round-{}.txt", self.seed, key.round), &text)?;
+                verdict.late.iter().for_each(|late| println!("overtaken: {} {}", late.key, late.what));
+                println!("The whole history is in {file}");
+            }
             return Ok(());
         }
         let file = write(&format!("chaos-{}.txt", self.seed), &whole(nemesis, calls, last))?;
         Err(format!(
-            "{} violations, {verdict}\n{}\nWhat happened:\n{}\nThe whole history is in {file}",
+            "{} violations, {verdict}; {}\n{}\nWhat happened:\n{}\nThe whole history is in {file}",
             verdict.violations.len(),
+            watch.tell(),
             verdict
                 .violations
                 .iter()

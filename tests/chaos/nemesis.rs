@@ -4,6 +4,7 @@
 //! whole, and neither end of a move is struck while the move is under way: two failures at once are beyond what servers
 //! promise (a failover in the middle of a move makes Redis lose track of the keys), and would say nothing of the client.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,8 +27,14 @@ pub(crate) struct Nemesis {
     /// Each with the time of its last failover.
     shards: Vec<Lock<Option<Instant>>>,
     log: Mutex<Vec<(Duration, String)>>,
+    kinds: Mutex<Kinds>,
+    /// From when to when shards were not whole, in microseconds since the run began.
+    strokes: Mutex<Vec<(u64, u64)>>,
     begin: Instant,
 }
+
+/// How many faults there were, by what they are.
+pub(crate) type Kinds = BTreeMap<&'static str, usize>;
 
 #[derive(Clone, Copy, Debug)]
 enum Blow {
@@ -65,10 +72,35 @@ const BLOWS: [Blow; 14] = [
     Blow::Failover("TAKEOVER"),
 ];
 
+impl Blow {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::KillUntilReplaced => "primary killed, back when replaced",
+            Self::KillAndRestart => "primary killed, back at once",
+            Self::KillReplica => "replica killed",
+            Self::StopUntilReplaced => "primary stopped until replaced",
+            Self::StopShortly => "node stopped shortly",
+            Self::Isolate(Isolation::BlackHole) => "primary cut off in silence",
+            Self::Isolate(Isolation::Cut) => "primary cut off by resets",
+            Self::Isolate(Isolation::RepliesHeld) => "primary with replies held until replaced",
+            Self::Failover("FORCE") => "failover by hand, FORCE",
+            Self::Failover("TAKEOVER") => "failover by hand, TAKEOVER",
+            Self::Failover(_) => "failover by hand",
+        }
+    }
+}
+
 impl Nemesis {
     pub(crate) fn of(stage: &Arc<Stage>, begin: Instant) -> Self {
         let shards = (0..SHARDS).map(|_| Lock::default()).collect();
-        Self { stage: Arc::clone(stage), shards, log: Mutex::default(), begin }
+        Self {
+            stage: Arc::clone(stage),
+            shards,
+            log: Mutex::default(),
+            kinds: Mutex::default(),
+            strokes: Mutex::default(),
+            begin,
+        }
     }
 
     /// All that happened, with its times.
@@ -81,6 +113,24 @@ impl Nemesis {
     pub(crate) fn count(&self) -> (usize, usize) {
         let log = self.log.lock().unwrap();
         (log.len(), log.iter().filter(|(_, what)| what.ends_with(PROMOTED)).count())
+    }
+
+    /// The same by kind.
+    pub(crate) fn kinds(&self) -> Kinds {
+        self.kinds.lock().unwrap().clone()
+    }
+
+    /// Whether any shard was struck, or not whole yet, between these times.
+    pub(crate) fn struck_between(&self, (from, to): (u64, u64)) -> bool {
+        self.strokes.lock().unwrap().iter().any(|(begin, end)| *begin <= to && from <= *end)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_micros()).unwrap()
+    }
+
+    fn struck(&self, kind: &'static str) {
+        *self.kinds.lock().unwrap().entry(kind).or_default() += 1;
     }
 
     fn note(&self, what: impl fmt::Display) {
@@ -112,10 +162,17 @@ impl Nemesis {
                 continue;
             }
             let roles = self.stage.until_whole(shard).await?;
+            self.struck(blow.kind());
+            let begin = self.now();
+            self.strokes.lock().unwrap().push((begin, u64::MAX));
             self.note(format_args!("{blow:?} at shard {shard}, {roles:?}"));
             self.deal(blow, roles, pause, &mut random).await.map_err(|error| format!("{blow:?}: {error}"))?;
             let after = self.stage.until_whole(shard).await?;
             self.note(format_args!("shard {shard} is whole again, {after:?}"));
+            // Its own is the last: they come one after the other.
+            if let Some((_, end)) = self.strokes.lock().unwrap().last_mut() {
+                *end = self.now();
+            }
             if after != roles {
                 *failed_over = Some(Instant::now());
             }
@@ -191,6 +248,7 @@ impl Nemesis {
         let deadline = Instant::now() + Duration::from_secs(12);
         while Instant::now() < deadline {
             if self.stage.is_primary(replica).await {
+                self.struck("replica promoted");
                 self.note(format_args!("node {replica} {PROMOTED}"));
                 return;
             }
@@ -215,6 +273,7 @@ impl Nemesis {
                     self.move_slot(&mut random, slot, source, target).await?;
                     self.stage.until_caught_up(source).await?;
                     self.stage.until_caught_up(target).await?;
+                    self.struck("slot moved");
                     self.note(format_args!("slot {slot} is moved"));
                 }
             }
@@ -273,14 +332,17 @@ impl Nemesis {
             let time = Duration::from_millis(random.u64(20..600));
             match random.u32(0..7) {
                 0 => {
+                    self.struck("connections cut");
                     self.note(format_args!("connections of node {node} are cut"));
                     self.stage.change(node, Line::cut);
                 }
                 1 => {
+                    self.struck("connections half open");
                     self.note(format_args!("connections of node {node} are half open"));
                     self.stage.change(node, Line::orphan);
                 }
                 2 => {
+                    self.struck("replies held");
                     self.note(format_args!("replies of node {node} are held for {time:?}"));
                     self.stage.change(node, |line| line.holds_replies = true);
                     sleep(time).await;
@@ -289,6 +351,7 @@ impl Nemesis {
                 // What is cut with replies on their way has run.
                 3 | 4 => {
                     let holds_requests = random.u32(0..3) == 0;
+                    self.struck("bytes held, then cut");
                     let what = if holds_requests { "all bytes" } else { "replies" };
                     self.note(format_args!("{what} of node {node} are held for {time:?}, then cut"));
                     self.stage.change(node, |line| {
@@ -302,6 +365,7 @@ impl Nemesis {
                 }
                 _ => {
                     let delay = Duration::from_millis(random.u64(1..40));
+                    self.struck("bytes delayed");
                     self.note(format_args!("node {node} is {delay:?} away for {time:?}"));
                     self.stage.change(node, |line| line.delay = delay);
                     sleep(time).await;

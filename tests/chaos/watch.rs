@@ -4,26 +4,54 @@
 //! tells a machine that was too busy from a server or a client that is to blame.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 const LOOK: Duration = Duration::from_millis(10);
 
+/// What is worth to be written down of a turn that came too late.
+const LATE: Duration = Duration::from_millis(50);
+
 pub(crate) struct Watch {
-    /// The worst of it, in microseconds.
+    /// The worst that a task has seen, in microseconds.
     late: Arc<AtomicU64>,
     task: JoinHandle<()>,
+    stalls: Arc<Stalls>,
     begin: Instant,
     /// Of the process, when it began.
     used: Option<Duration>,
 }
 
+/// When a thread of its own had no turn: then the whole process had none, whatever its tasks do.
+#[derive(Default)]
+struct Stalls {
+    /// From, to.
+    seen: Mutex<Vec<(Instant, Instant)>>,
+    is_over: AtomicBool,
+}
+
+impl Stalls {
+    fn look(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            let due = Instant::now() + LOOK;
+            thread::sleep(LOOK);
+            let now = Instant::now();
+            if now.saturating_duration_since(due) > LATE {
+                self.seen.lock().unwrap().push((due, now));
+            }
+        }
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
+        // The thread ends with its next look.
+        self.stalls.is_over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -39,7 +67,16 @@ impl Watch {
                 worst.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
         });
-        Self { late, task, begin: Instant::now(), used: used() }
+        let stalls = Arc::<Stalls>::default();
+        let looking = Arc::clone(&stalls);
+        thread::spawn(move || looking.look());
+        Self { late, task, stalls, begin: Instant::now(), used: used() }
+    }
+
+    /// When this process stood still, in microseconds since `begin`.
+    pub(crate) fn stalls(&self, begin: Instant) -> Vec<(u64, u64)> {
+        let since = |at: Instant| u64::try_from(at.saturating_duration_since(begin).as_micros()).unwrap();
+        self.stalls.seen.lock().unwrap().iter().map(|(from, to)| (since(*from), since(*to))).collect()
     }
 
     pub(crate) fn tell(&self) -> String {
