@@ -3,6 +3,7 @@
 //! `redis://[user:password@]host[:port][,host[:port]...][/0][?option=value&...]`; `rediss` or `valkeys` for TLS. What URLs of
 //! other clients say in another way is taken too: `-cluster` or `+cluster` behind the scheme, and `node=host:port`.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -135,6 +136,11 @@ pub(crate) fn seed(text: &str) -> Result<NodeAddr, Error> {
     };
     if host.is_empty() {
         return Err(bad("has no host"));
+    }
+    // A name has no colon.
+    let address = host.split('%').next().unwrap_or_default();
+    if host.contains(':') && address.parse::<Ipv6Addr>().is_err() {
+        return Err(bad("is not host:port (user and password end with an @: user:password@host:port)"));
     }
     if port == 0 {
         return Err(bad("has port 0"));
@@ -334,6 +340,7 @@ mod tests {
             "redis://:s3cret",
             "redis://ann:s3cret",
             "redis://:1:s3cret",
+            "redis://ann:1s3cret:1",
             "redis://a:1,ann:s3cret",
             "redis://ann:s3cret/0",
             "redis://:s3c]ret:1",
