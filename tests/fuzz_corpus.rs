@@ -7,7 +7,7 @@ mod fuzz_checks;
 use std::fs;
 use std::path::Path;
 
-use fuzz_checks::{decode, nodes, redirect, topology, url};
+use fuzz_checks::{decode, node_lines, nodes, redirect, topology, url};
 
 /// Runs `check` with each file that is kept for `target`, and tells which one it was that failed.
 fn hold(target: &str, check: fn(&[u8])) {
@@ -45,6 +45,11 @@ fn topologies_do_not_contradict_themselves() {
 #[test]
 fn lines_of_cluster_nodes_are_read_as_what_they_say() {
     hold("nodes", nodes::check);
+}
+
+#[test]
+fn lines_of_cluster_nodes_are_the_same_when_they_are_written_anew() {
+    hold("node_lines", node_lines::check);
 }
 
 #[test]

@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::CommandFactory;
+use keyslot::admin::Member;
 use keyslot::testkit::sim::SimCluster;
 use keyslot::testkit::{LocalCluster, Server};
 use keyslot::{Client, Command, Commands, NodeAddr, Slot};
@@ -42,7 +43,7 @@ use screen::Screen;
 use serde_json::Value;
 
 on_every_server! {
-    all: every_command_does_what_it_says a_command_restarts_each_node ;
+    all: every_command_does_what_it_says a_command_restarts_each_node a_server_without_cluster_mode_is_refused ;
     since_7_0: addresses_that_lead_nowhere_from_here_are_mapped ;
     valkey_9_1: ;
 }
@@ -128,6 +129,7 @@ async fn a_wrong_command_line_ends_with_2_and_help_with_0() {
         &["slots", "--heat", "cold"],
         &["add-node", "h:1", "--rebalance", "--replica"],
         &["roll", "--yes"],
+        &["roll", "--command-timeout", "0", "--", "true"],
         &["create"],
         &["--map", "h:1", "check"],
         &["frobnicate"],
@@ -169,6 +171,10 @@ async fn nothing_is_done_without_consent() {
     );
     let no = run_with(&words, Some("no\n")).await;
     assert!(no.status == 1 && no.err.contains("[yes/no]"), "{no:?}");
+    // Whoever is asked sees what for, also where standard output is a document.
+    let shown = run_with(&[&["--json"], &words[..]].concat(), Some("no\n")).await;
+    assert!(shown.err.contains("10 slots with 0 keys go from"), "{shown:?}");
+    assert_eq!(shown.json()["error"]["text"], "nothing was done, as you wished");
     let gone = run_with(&words, Some("")).await;
     assert_eq!(gone.status, 1, "{gone:?}");
     let dry = run(&url, &["--json", "reshard", "--ranges", "0-9", "--to", &to, "--dry-run"]).await;
@@ -179,6 +185,34 @@ async fn nothing_is_done_without_consent() {
     let yes = run_with(&words, Some("yes\n")).await;
     assert!(yes.status == 0 && yes.out.contains("10 slots"), "{yes:?}");
     assert_eq!(owner(), cluster.nodes()[1]);
+}
+
+#[tokio::test]
+async fn a_cluster_is_made_by_a_command_line() {
+    let cluster = SimCluster::builder().primaries(6).start().await.unwrap();
+    let nodes = cluster.nodes();
+    for node in &nodes {
+        cluster.ask(node, ["CLUSTER", "RESET", "HARD"]).unwrap();
+    }
+    until("all nodes are alone", async || {
+        let info = |node| cluster.ask(node, ["CLUSTER", "INFO"]).unwrap();
+        let alone = |node| info(node).as_str().is_some_and(|info| info.contains("cluster_known_nodes:1\r\n"));
+        nodes.iter().all(alone).then_some(())
+    })
+    .await;
+    let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+    let create = |more: &'static str| {
+        let mut words = vec!["create", "--replicas", "1", more];
+        words.extend(names.iter().map(String::as_str));
+        words
+    };
+    let dry = run_with(&create("--dry-run"), None).await;
+    assert!(dry.status == 0 && dry.out.contains("Make a cluster of 3 primaries and 3 replicas"), "{dry:?}");
+    assert!(dry.out.contains("note: anti-affinity: 3 replicas share the host of their primary"), "{dry:?}");
+    let made = run_with(&create("--yes"), None).await;
+    assert_eq!(made.status, 0, "{made:?}");
+    let checked = well(&format!("redis://{}", names[0]), &["check"]).await;
+    assert!(checked.out.ends_with("all 16384 slots are served; 0 keys in 3 primaries\n"), "{checked:?}");
 }
 
 #[tokio::test]
@@ -292,6 +326,45 @@ async fn every_command_does_what_it_says(server: Server) {
     }
 }
 
+/// A process that ends with the test.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // Nothing is to be done about one that has ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+async fn a_server_without_cluster_mode_is_refused(server: Server) {
+    let cluster = LocalCluster::builder().server(server.clone()).start().await.unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let mut alone = std::process::Command::new(server.path());
+    alone.args(["--port", &free.to_string(), "--save", ""]).current_dir(folder.path());
+    let _alone = Ends(alone.stdout(std::process::Stdio::null()).spawn().unwrap());
+    let addr = NodeAddr::new("127.0.0.1", free);
+    until("the server answers", async || tokio::net::TcpStream::connect(("127.0.0.1", free)).await.ok())
+        .await;
+    let (url, named) = (cluster.url(), addr.to_string());
+    let others: Vec<String> = cluster.nodes().iter().map(ToString::to_string).collect();
+    for words in [&["add-node", &named, "--yes"][..], &["create", &named, &others[0], &others[1], "--yes"]] {
+        let refused = run(&url, words).await;
+        assert!(refused.status == 1 && refused.err.contains("cluster-enabled yes"), "{refused:?}");
+        assert!(refused.err.contains(&named), "{refused:?}");
+    }
+    well(&url, &["check"]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_a_restart_leaves_behind_is_not_waited_for() {
+    let node = Member { id: "a".into(), addr: NodeAddr::new("h", 7000) };
+    // It has the command's standard error for its own, and longer than the command may take.
+    let command = ["sh", "-c", "sleep 20 & echo started {id} >&2"].map(str::to_owned).to_vec();
+    restart::restart(command, node, Duration::from_secs(10)).await.unwrap();
+}
+
 /// Whose command only leaves a note; somebody else follows the notes.
 async fn a_command_restarts_each_node(server: Server) {
     let cluster = Arc::new(LocalCluster::builder().replicas(1).server(server).start().await.unwrap());
@@ -305,6 +378,11 @@ async fn a_command_restarts_each_node(server: Server) {
     assert!(broken.status == 1 && broken.err.contains("exit status: 7: broken: "), "{broken:?}");
     let missing = run(&url, &["roll", "--yes", "--", "/nowhere/restart"]).await;
     assert!(missing.status == 1 && missing.err.contains("could not be started"), "{missing:?}");
+    let hangs =
+        ["roll", "--yes", "--command-timeout", "1", "--", "sh", "-c", "echo waits >&2; exec sleep 600"];
+    let hangs = run(&url, &hangs).await;
+    assert!(hangs.status == 1 && hangs.err.contains("did not end within 1s and was killed"), "{hangs:?}");
+    assert!(hangs.err.contains(": waits"), "{hangs:?}");
 
     let (operator, paths) = (Arc::clone(&cluster), notes.path().to_owned());
     let mut ids = Vec::new();

@@ -174,9 +174,13 @@ pub(crate) enum Task {
         /// shell, and may end when the node was told to, or later. One that fails ends the whole.
         #[arg(required = true, last = true, value_name = "COMMAND")]
         command: Vec<String>,
-        /// How long each node may take to be back with its data, in seconds.
+        /// How long each node may take to be back with its data, in seconds, from the end of the command on.
         #[arg(long, default_value_t = 300, value_name = "SECONDS")]
         timeout: u64,
+        /// How long the command may take for each node, in seconds. One that takes longer is killed (not what it has started), and
+        /// no other node is begun.
+        #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+        command_timeout: u64,
         /// Restarts primaries without a replica, too: nobody serves their slots meanwhile, and they come back with what they
         /// have saved.
         #[arg(long)]

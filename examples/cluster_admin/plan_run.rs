@@ -34,6 +34,10 @@ pub(crate) async fn carry_out(
         return Ok(WELL);
     }
     if !consent.yes {
+        if as_json && screen.answers.is_some() {
+            // Standard output is the document's; whoever is asked must see what for.
+            write!(screen.err, "{plan}")?;
+        }
         match screen.ask("Do this?")? {
             Some(true) => {}
             Some(false) => return Err(Failure::failed("nothing was done, as you wished")),
@@ -148,8 +152,10 @@ impl Bar {
             0 => (progress.step, progress.steps, "steps"),
             slots => (progress.slots_done, slots, "slots"),
         };
+        // The first line is empty because a terminal that shows ^C shows it behind the last one, which is as wide as the screen:
+        // the cursor is a line lower then than the bar believes, and the first line is left behind when the bar goes.
         let template =
-            format!("{{spinner}} {{wide_msg}}\n  [{{bar:40}}] {{pos}} of {{len}} {unit}{{prefix}}");
+            format!("\n{{spinner}} {{wide_msg}}\n  [{{bar:40}}] {{pos}} of {{len}} {unit}{{prefix}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
             self.0.set_style(style.progress_chars("=> "));
         }

@@ -197,11 +197,11 @@ async fn perform(options: &Options, screen: &mut Screen) -> Result<u8, Failure> 
             };
             fail_over(screen, json, &admin, replica, manner, consent).await
         }
-        Task::Roll { command, timeout, alone, consent } => {
+        Task::Roll { command, timeout, command_timeout, alone, consent } => {
             let options =
                 AdminOptions::new().restart_timeout(Duration::from_secs(*timeout)).restart_alone(*alone);
-            let command = command.clone();
-            let plan = admin.with(options).roll(move |node| restart(command.clone(), node)).await?;
+            let (command, limit) = (command.clone(), Duration::from_secs(*command_timeout));
+            let plan = admin.with(options).roll(move |node| restart(command.clone(), node, limit)).await?;
             carry_out(screen, json, consent, &plan).await
         }
         Task::Info => info(screen, json, &admin).await,

@@ -1,8 +1,8 @@
 //! Looking at a cluster: [`Admin::check`].
 
 use crate::admin::handle::Admin;
-use crate::admin::report::{Report, examine};
-use crate::admin::survey::survey;
+use crate::admin::report::{Problem, Report, examine};
+use crate::admin::survey::survey_what_answers;
 use crate::error::Result;
 
 impl Admin {
@@ -20,8 +20,13 @@ impl Admin {
     ///
     /// It only asks.
     pub async fn check(&self) -> Result<Report> {
-        let survey = survey(self).await?;
-        let problems = examine(&survey);
+        let (survey, uncounted) = survey_what_answers(self).await?;
+        let uncounted = uncounted.into_iter().map(|(id, error)| Problem::Uncounted {
+            node: survey.view.name_of(&id),
+            error: error.to_string(),
+        });
+        // Errors come first, and it is one.
+        let problems = uncounted.chain(examine(&survey)).collect();
         Ok(Report { view: survey.view, problems })
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::admin::handle::{Admin, field};
+use crate::admin::handle::Admin;
+use crate::admin::keyspace::keys_held;
 use crate::admin::plan::Plan;
 use crate::admin::shares::in_rows;
 use crate::admin::spread::{score, spread};
@@ -14,6 +15,7 @@ use crate::admin::view::NodeView;
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::node::NodeAddr;
+use crate::protocol::info_text::field;
 use crate::topology::slot_set::SlotSet;
 
 /// With fewer no majority is left when one fails.
@@ -24,7 +26,7 @@ impl Admin {
     /// Replicas lie on other hosts than their primaries if possible; [`Plan::notes`] has the score.
     ///
     /// The nodes must run in cluster mode, hold no keys, and know no others than these. What an interrupted `create` of the
-    /// same list has done stays: the plan is of what is left.
+    /// same list has done stays: the plan is of what is left. From here on this admin is that of these nodes.
     ///
     /// # Errors
     ///
@@ -38,7 +40,7 @@ impl Admin {
                  {} nodes are needed",
                 nodes.len(),
                 roles.primaries.len(),
-                FEWEST * (replicas + 1)
+                replicas.saturating_add(1).saturating_mul(FEWEST)
             )));
         }
         let views = self.fit_nodes(nodes).await?;
@@ -79,7 +81,12 @@ impl Admin {
         steps.push(Step::BeWell);
         let score = score(nodes, &roles);
         let note = match (score.with_primary, score.together) {
-            (0, 0) => "every replica is on another host than its primary and its fellows".to_owned(),
+            (0, 0) if roles.replicas.is_empty() => {
+                "without replicas: the keys of a node that fails are gone until it is back".to_owned()
+            }
+            (0, 0) => {
+                "anti-affinity: every replica is on another host than its primary and its fellows".to_owned()
+            }
             (with, together) => format!(
                 "anti-affinity: {with} replicas share the host of their primary, {together} that of a fellow; more hosts \
                  would help"
@@ -118,7 +125,7 @@ impl Admin {
         Ok(views)
     }
 
-    /// One of them.
+    /// One of them, with its keys in all databases.
     pub(super) async fn fit_node(&self, node: &NodeAddr) -> Result<NodeView> {
         let info = self.peer(node).text(&Command::new("INFO").arg("cluster")).await?;
         if field(&info, "cluster_enabled") == Some("0") {
@@ -126,7 +133,9 @@ impl Admin {
                 Error::usage("it does not run in cluster mode (cluster-enabled yes)").with_node(node.clone())
             );
         }
-        self.node_view(node).await
+        let mut view = self.node_view(node).await?;
+        view.keys = view.keys.max(keys_held(self, node).await?);
+        Ok(view)
     }
 }
 

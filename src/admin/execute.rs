@@ -3,7 +3,7 @@
 use crate::admin::acl::copy_users;
 use crate::admin::functions::copy_functions;
 use crate::admin::handle::Admin;
-use crate::admin::membership::{fail_over, forget, meet, remove, replicate};
+use crate::admin::membership::{fail_over, forget_lost, meet, remove, replicate};
 use crate::admin::moves::move_slots;
 use crate::admin::progress::Reporter;
 use crate::admin::restart::{Restarter, restart};
@@ -61,7 +61,7 @@ pub(super) async fn run_step(
         Step::CopyUsers { from, to } => copy_users(admin, from, to).await,
         Step::Failover { node, manner } => fail_over(admin, node, *manner).await,
         Step::Remove { node } => remove(admin, node).await,
-        Step::Forget { id } => forget(admin, id, None).await,
+        Step::Forget { id } => forget_lost(admin, id).await,
         Step::Restart { node, successor, run_id } => {
             let restarter =
                 restarter.ok_or_else(|| Error::usage("only a plan of roll() knows how to restart a node"))?;

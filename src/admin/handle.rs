@@ -20,6 +20,7 @@ use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::logins::{Logins, keep_renewed};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
+use crate::protocol::info_text::field;
 use crate::protocol::value::Value;
 use crate::stats::Counters;
 use crate::topology::node_state::NodeId;
@@ -194,7 +195,8 @@ impl Admin {
         self.known().seeds = nodes.into_iter().collect();
     }
 
-    /// The cluster as each of its nodes tells it: all nodes that the seeds name, those that these name, and so on.
+    /// The cluster as each of its nodes tells it: all nodes that a seed names, those that these name, and so on. The first
+    /// seed that answers is asked; one that knows no other node and serves no slot only if no other seed does better.
     ///
     /// # Errors
     ///
@@ -206,12 +208,20 @@ impl Admin {
     /// It only asks.
     pub async fn view(&self) -> Result<ClusterView> {
         let mut error = None;
+        let mut alone = None;
         let seeds = self.known().seeds.clone();
         for seed in &seeds {
             match self.node_view(seed).await {
+                // One that has left, or has not joined yet, answers too, and is no cluster.
+                Ok(first) if first.others.is_empty() && first.myself.slots.is_empty() => {
+                    alone.get_or_insert(first);
+                }
                 Ok(first) => return Ok(self.spread_from(first).await),
                 Err(failed) => error = error.or(Some(failed)),
             }
+        }
+        if let Some(first) = alone {
+            return Ok(self.spread_from(first).await);
         }
         Err(error.unwrap_or_else(|| Error::config("no seed: name at least one node by seeds() or url()")))
     }
@@ -332,9 +342,4 @@ fn server_of(info: &str) -> Box<str> {
         None => format!("redis {}", field(info, "redis_version").unwrap_or("?")),
     }
     .into()
-}
-
-/// The value of a line `<name>:<value>`.
-pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
 }

@@ -33,6 +33,7 @@ mod handle;
 mod import;
 mod json;
 mod key_batch;
+mod keyspace;
 mod members;
 mod membership;
 mod mend;

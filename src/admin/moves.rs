@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::admin::atomic::{move_atomically, way_of};
-use crate::admin::handle::{Admin, field};
+use crate::admin::handle::Admin;
 use crate::admin::progress::Reporter;
 use crate::admin::settle::agreed;
 use crate::admin::slot_group::SlotGroup;
@@ -16,6 +16,7 @@ use crate::admin::step::Member;
 use crate::admin::view::ClusterView;
 use crate::command::Command;
 use crate::error::{Error, Result};
+use crate::protocol::info_text::field;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+/// Longer than anybody waits, and no clock overflows by it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How the nodes of a cluster are told to change it. What is not set has the default that its method names.
+/// Times above a year are taken for a year.
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until they are given to an Admin"]
 pub struct AdminOptions {
@@ -61,7 +65,7 @@ impl AdminOptions {
 
     /// A throttle: how long each slot rests between two batches. Default: none.
     pub fn pause(mut self, pause: Duration) -> Self {
-        self.pause = pause;
+        self.pause = pause.min(LONGEST);
         self
     }
 
@@ -70,20 +74,20 @@ impl AdminOptions {
     /// so no key is too large, and this may be short. The source serves nobody while it waits: longer than
     /// `cluster-node-timeout` (15 seconds, unless it is configured) the others take it for failed. Default: 5 seconds.
     pub fn key_timeout(mut self, timeout: Duration) -> Self {
-        self.key_timeout = timeout.max(Duration::from_millis(1));
+        self.key_timeout = timeout.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
     /// How long is waited until all nodes agree after a change, or a node has taken its new role. Default: 30 seconds.
     pub fn agreement_timeout(mut self, timeout: Duration) -> Self {
-        self.agreement_timeout = timeout;
+        self.agreement_timeout = timeout.min(LONGEST);
         self
     }
 
     /// For how long a slot is tried again whose source or target fails over, loads or cannot be reached. Default: 60
     /// seconds.
     pub fn retry_for(mut self, limit: Duration) -> Self {
-        self.retry_for = limit;
+        self.retry_for = limit.min(LONGEST);
         self
     }
 
@@ -109,7 +113,7 @@ impl AdminOptions {
     /// How long [`roll`](crate::admin::Admin::roll) waits for each node to be back: started, with its data loaded and in
     /// sync with its primary. Default: 300 seconds.
     pub fn restart_timeout(mut self, timeout: Duration) -> Self {
-        self.restart_timeout = timeout;
+        self.restart_timeout = timeout.min(LONGEST);
         self
     }
 

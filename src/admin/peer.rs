@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::command::Command;
 use crate::config::credentials::Credentials;
@@ -75,7 +75,8 @@ impl Peer {
         self.accepted(command, reply)
     }
 
-    /// Sends all, one behind the other, and gives the reply of each.
+    /// Sends all, one behind the other, and gives the reply of each. The time of each runs from the reply before it on: who
+    /// stands behind one that never came has waited as long, and is not waited for once more.
     pub(super) async fn ask_all(&self, commands: &[Command]) -> Vec<Result<Value>> {
         let Some(first) = commands.first() else { return Vec::new() };
         let link = match self.link().await {
@@ -92,12 +93,18 @@ impl Peer {
             pending.push(link.send(command, room, Duration::MAX, Waker::noop()));
         }
         let mut replies = Vec::with_capacity(commands.len());
+        let mut heard = Instant::now();
         for (command, sent) in commands.iter().zip(pending) {
             let limit = self.time_of(command);
             let reply = match sent {
                 Err(Refusal(cause)) => Err(self.lost(command, Outcome::NotSent, &cause)),
-                Ok((pending, _no_deadline)) => match timeout(limit, pending).await {
-                    Ok(Ok(value)) => Ok(value),
+                Ok((pending, _no_deadline)) => match timeout(limit.saturating_sub(heard.elapsed()), pending)
+                    .await
+                {
+                    Ok(Ok(value)) => {
+                        heard = Instant::now();
+                        Ok(value)
+                    }
                     Ok(Err(Loss { cause, written: 0 })) => Err(self.lost(command, Outcome::NotSent, &cause)),
                     Ok(Err(Loss { cause, .. })) => Err(self.lost(command, Outcome::MaybeExecuted, &cause)),
                     Err(_elapsed) => {

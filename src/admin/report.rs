@@ -33,6 +33,14 @@ pub enum Problem {
         /// What came instead of an answer.
         error: String,
     },
+    /// The keys of a primary that answers could not be counted, because it loads its data or stopped answering: what lies there
+    /// where nobody looks for it is not seen.
+    Uncounted {
+        /// Which.
+        node: String,
+        /// What came instead of a number.
+        error: String,
+    },
     /// Slots that no node that answers serves.
     Uncovered {
         /// Which.
@@ -123,6 +131,7 @@ impl Problem {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Unreachable { .. }
+            | Self::Uncounted { .. }
             | Self::Uncovered { .. }
             | Self::Contested { .. }
             | Self::Migrating { .. }
@@ -138,6 +147,7 @@ impl Problem {
     fn name(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
+            Self::Uncounted { .. } => "uncounted",
             Self::Uncovered { .. } => "uncovered",
             Self::Contested { .. } => "contested",
             Self::Migrating { .. } => "migrating",
@@ -157,6 +167,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable { node, error } => write!(f, "{node} does not answer: {error}"),
+            Self::Uncounted { node, error } => write!(f, "the keys of {node} could not be counted: {error}"),
             Self::Uncovered { slots } => write!(f, "nobody serves {} slots: {slots}", slots.len()),
             Self::Contested { slots, nodes } => {
                 write!(f, "slots {slots} are claimed by {}", nodes.join(" and "))

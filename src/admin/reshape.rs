@@ -80,7 +80,8 @@ impl Ground {
     pub(super) async fn of(admin: &Admin) -> Result<Self> {
         let survey = survey(admin).await?;
         let hinders = |problem: &Problem| match problem {
-            Problem::Uncovered { .. }
+            Problem::Uncounted { .. }
+            | Problem::Uncovered { .. }
             | Problem::Contested { .. }
             | Problem::Orphans { .. }
             | Problem::Disagreement { .. }

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
-use crate::admin::handle::{Admin, field};
+use crate::admin::handle::Admin;
 use crate::admin::membership::fail_over;
 use crate::admin::progress::Reporter;
 use crate::admin::settle::{not_well, until};
@@ -22,6 +22,8 @@ use crate::admin::view::ClusterView;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
+use crate::protocol::info_text::field;
+use crate::topology::slot_set::SlotSet;
 
 /// Between two looks at a node that is on its way back.
 const LOOK: Duration = Duration::from_millis(100);
@@ -89,6 +91,15 @@ pub(super) fn not_whole(view: &ClusterView) -> Option<String> {
     stale.or_else(|| not_well(view)).or_else(doubted)
 }
 
+/// A failover would leave the keys of open slots behind.
+pub(super) fn under_way(view: &ClusterView) -> Option<String> {
+    let open = view.open_slots();
+    let slots: SlotSet = open.iter().copied().collect();
+    (!open.is_empty()).then(|| {
+        format!("slots {slots} are under way, and a failover would leave their keys behind: fix() brings them to their ends")
+    })
+}
+
 /// Restarts the node, unless another process than the one with `run_id` answers there already; returns when it is back.
 pub(super) async fn restart(
     admin: &Admin,
@@ -98,7 +109,9 @@ pub(super) async fn restart(
     successor: Option<&Member>,
     run_id: &str,
 ) -> Result<()> {
-    let whole = until(admin, "the cluster is whole, before a node is restarted", not_whole).await?;
+    // Somebody else may have begun to move slots since the plan was made.
+    let hinders = |view: &ClusterView| not_whole(view).or_else(|| under_way(view));
+    let whole = until(admin, "the cluster is whole, before a node is restarted", hinders).await?;
     let Some(seen) = whole.node(&node.id) else {
         return Err(Error::usage(format!("{node} is in the cluster no more; plan again")));
     };

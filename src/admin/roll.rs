@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use crate::admin::handle::Admin;
 use crate::admin::plan::Plan;
-use crate::admin::restart::{Restarter, not_whole, process, without_replica};
+use crate::admin::restart::{Restarter, not_whole, process, under_way, without_replica};
 use crate::admin::step::{Member, Step};
 use crate::admin::view::NodeView;
 use crate::error::{Error, Result};
@@ -66,10 +66,8 @@ impl Admin {
         if let Some(wrong) = not_whole(&view) {
             return Err(Error::usage(format!("a node less is too many while this is wrong: {wrong}")));
         }
-        if !view.open_slots().is_empty() {
-            return Err(Error::usage(
-                "slots are under way, and a failover would leave their keys behind: fix() brings them to their ends",
-            ));
+        if let Some(open) = under_way(&view) {
+            return Err(Error::usage(open));
         }
         let serves = |node: &&NodeView| node.is_primary() && !node.myself.slots.is_empty();
         let is_alone = |node: &&NodeView| view.replicas_of(node.id()).next().is_none();

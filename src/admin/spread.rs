@@ -25,7 +25,7 @@ pub(super) struct Score {
 /// Every group of `replicas + 1` nodes makes a shard; what is left over become further replicas.
 pub(super) fn spread(nodes: &[NodeAddr], replicas: usize) -> Spread {
     let order = by_hosts_in_turn(nodes);
-    let count = nodes.len() / (replicas + 1);
+    let count = nodes.len() / replicas.saturating_add(1);
     let (primaries, rest) = order.split_at(count.min(order.len()));
     let mut spread = Spread { primaries: primaries.to_vec(), replicas: Vec::new() };
     for (number, replica) in rest.iter().enumerate() {

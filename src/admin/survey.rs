@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::handle::Admin;
 use crate::admin::peer::Peer;
 use crate::admin::view::{ClusterView, NodeView};
 use crate::command::Command;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::protocol::value::Value;
 use crate::slot::Slot;
 use crate::topology::node_state::NodeId;
@@ -55,7 +55,20 @@ impl Survey {
 }
 
 /// Asks all nodes; waits a little for gossip if they disagree.
+///
+/// # Errors
+///
+/// Also if the keys of one could not be counted: nothing may be decided then that depends on who holds how many.
 pub(super) async fn survey(admin: &Admin) -> Result<Survey> {
+    let (survey, uncounted) = survey_what_answers(admin).await?;
+    match uncounted.into_iter().next() {
+        None => Ok(survey),
+        Some((_, error)) => Err(error),
+    }
+}
+
+/// The same, with those nodes whose keys could not be counted and why: they load their data, or have fallen silent.
+pub(super) async fn survey_what_answers(admin: &Admin) -> Result<(Survey, Vec<(NodeId, Error)>)> {
     let begin = Instant::now();
     let mut view = admin.view().await?;
     while is_in_flux(&view) && begin.elapsed() < GOSSIP {
@@ -70,13 +83,19 @@ pub(super) async fn survey(admin: &Admin) -> Result<Survey> {
     let wanted = &wanted;
     let counted = view.primaries().map(|node| async move { counts(admin, node, wanted).await });
     let mut keys: BTreeMap<Slot, BTreeMap<NodeId, u64>> = BTreeMap::new();
-    for (node, counts) in view.primaries().zip(try_join_all(counted).await?) {
-        for (slot, count) in counts {
-            keys.entry(slot).or_default().insert(Arc::clone(node.id()), count);
+    let mut uncounted = Vec::new();
+    for (node, counts) in view.primaries().zip(join_all(counted).await) {
+        match counts {
+            Ok(counts) => {
+                for (slot, count) in counts {
+                    keys.entry(slot).or_default().insert(Arc::clone(node.id()), count);
+                }
+            }
+            Err(error) => uncounted.push((Arc::clone(node.id()), error)),
         }
     }
     survey.keys = keys;
-    Ok(survey)
+    Ok((survey, uncounted))
 }
 
 /// Whether nodes do not say the same of slots and roles, or some say that the cluster is well and others do not.

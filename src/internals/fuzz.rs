@@ -1,5 +1,7 @@
 //! The parsers of what comes from outside, for `fuzz/` and `tests/fuzz_corpus.rs`: bytes in, facts out, no socket.
 
+use std::collections::BTreeMap;
+
 use bytes::BytesMut;
 
 use crate::config::url;
@@ -11,6 +13,7 @@ use crate::protocol::value::Value;
 use crate::routing::redirect::{self, Verdict};
 use crate::slot::Slot;
 use crate::topology::discovery::{self, TopologyReplies};
+use crate::topology::node_columns::{NodeColumns, SlotColumns};
 use crate::topology::slot_map::SlotMap;
 
 /// What came of bytes.
@@ -102,6 +105,59 @@ pub fn repointed(map: &SlotMap, slot: Slot, addr: &NodeAddr) -> SlotMap {
     let mut map = map.clone();
     map.repoint(slot, addr);
     map
+}
+
+/// One line of `CLUSTER NODES`, in its columns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeLineRead {
+    /// The node's id.
+    pub id: String,
+    /// Where it is, as it is written.
+    pub address: String,
+    /// The words of the third column.
+    pub flags: Vec<String>,
+    /// Whom it replicates.
+    pub primary: Option<String>,
+    /// Its configuration epoch.
+    pub epoch: u64,
+    /// The teller's link to it, as it is written.
+    pub link: String,
+    /// `None` if one of the words behind the columns is no slot.
+    pub slots: Option<SlotsRead>,
+}
+
+/// The slots of such a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlotsRead {
+    /// Those that it serves.
+    pub owned: Vec<Slot>,
+    /// Those on their way from it, and to whom.
+    pub migrating: BTreeMap<Slot, String>,
+    /// Those on their way to it, and from whom.
+    pub importing: BTreeMap<Slot, String>,
+}
+
+/// The lines of a reply to `CLUSTER NODES` that are any.
+#[must_use]
+pub fn read_node_lines(text: &str) -> Vec<NodeLineRead> {
+    let marks = |marks: BTreeMap<Slot, std::sync::Arc<str>>| {
+        marks.into_iter().map(|(slot, node)| (slot, node.to_string())).collect()
+    };
+    let slots = |SlotColumns { owned, migrating, importing }: SlotColumns| SlotsRead {
+        owned: owned.iter().collect(),
+        migrating: marks(migrating),
+        importing: marks(importing),
+    };
+    let line = |line: NodeColumns<'_>| NodeLineRead {
+        id: line.id.to_owned(),
+        address: line.address.to_owned(),
+        flags: line.flags().map(str::to_owned).collect(),
+        primary: line.primary.map(str::to_owned),
+        epoch: line.epoch,
+        link: line.link.to_owned(),
+        slots: line.slots().map(slots),
+    };
+    NodeColumns::all(text).map(line).collect()
 }
 
 /// The seeds of a URL, and its settings as they are shown in logs.

@@ -8,6 +8,7 @@ pub(crate) mod command_spec;
 mod command_table;
 pub(crate) mod decode_error;
 pub(crate) mod from_value;
+pub(crate) mod info_text;
 mod long_string;
 mod scalar;
 pub(crate) mod server_error;

@@ -21,6 +21,7 @@ use crate::connection::loss::{Loss, LossCause};
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::node::NodeAddr;
+use crate::protocol::info_text::field;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
 use crate::stats::Counters;
@@ -149,7 +150,7 @@ impl Peer {
     /// The id of its process.
     pub(super) async fn process_id(&self) -> Result<Option<u32>, Error> {
         let info = self.text(&Command::new("INFO").arg("server")).await?;
-        Ok(field_of(&info, "process_id").and_then(|id| id.parse().ok()))
+        Ok(field(&info, "process_id").and_then(|id| id.parse().ok()))
     }
 
     async fn replication(&self) -> Result<String, Error> {
@@ -159,7 +160,7 @@ impl Peer {
     /// `ok` or `fail`.
     async fn cluster_state(&self) -> Result<String, Error> {
         let info = self.text(&Command::new("CLUSTER INFO")).await?;
-        Ok(field_of(&info, "cluster_state").unwrap_or("missing").to_owned())
+        Ok(field(&info, "cluster_state").unwrap_or("missing").to_owned())
     }
 
     /// The cluster as this node sees it.
@@ -177,10 +178,6 @@ fn overdue(node: &NodeAddr, command: &Command) -> Error {
     Error::new(ErrorKind::Timeout, Outcome::MaybeExecuted, text)
         .with_command(command.shared_name())
         .with_node(node.clone())
-}
-
-fn field_of<'a>(info: &'a str, field: &str) -> Option<&'a str> {
-    info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::trim)
 }
 
 /// One line of `CLUSTER NODES`.
@@ -324,7 +321,7 @@ async fn synced(replica: &Peer) -> Result<(), String> {
 
 /// What is wrong with a replica that says this of its replication.
 fn unsynced(info: &str) -> Option<String> {
-    let status = field_of(info, "master_link_status").unwrap_or("missing");
+    let status = field(info, "master_link_status").unwrap_or("missing");
     (status != "up").then(|| format!("the link to its primary is {status}"))
 }
 

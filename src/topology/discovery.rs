@@ -17,6 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::node::NodeAddr;
+use crate::protocol::info_text;
 use crate::protocol::server_error::ServerError;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
@@ -316,18 +317,14 @@ fn config_epoch(nodes: &Value) -> Option<u64> {
     primaries.map(|line| line.epoch).max()
 }
 
-fn field_of<'a>(info: &'a Value, name: &str) -> Option<&'a str> {
-    info.as_str()?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-}
-
 /// `cluster_current_epoch` of `CLUSTER INFO`, or 0 where it is refused (an ACL user without that command).
 fn current_epoch(info: &Value) -> u64 {
-    field_of(info, "cluster_current_epoch").and_then(|number| number.parse().ok()).unwrap_or(0)
+    info.as_str().and_then(|info| info_text::field(info, "cluster_current_epoch")?.parse().ok()).unwrap_or(0)
 }
 
 /// Whether the node sees a cluster that does not work: slots are not served, or it is cut off from the majority.
 fn says_down(info: &Value) -> bool {
-    field_of(info, "cluster_state").is_some_and(|state| state != "ok")
+    info.as_str().and_then(|info| info_text::field(info, "cluster_state")).is_some_and(|state| state != "ok")
 }
 
 #[cfg(test)]

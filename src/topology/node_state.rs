@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::protocol::info_text::field;
 use crate::protocol::value::Value;
 use crate::slot::Slot;
 use crate::topology::node_columns::NodeColumns;
@@ -69,11 +70,6 @@ pub(crate) fn read_state(replies: &StateReplies<'_>) -> Option<NodeState> {
     state.migrating = slots.migrating;
     state.importing = slots.importing;
     Some(state)
-}
-
-/// The value of a line `<name>:<value>`.
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
 }
 
 #[cfg(test)]

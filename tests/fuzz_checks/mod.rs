@@ -2,6 +2,7 @@
 //! `tests/fuzz_corpus.rs` holds it for those that are kept.
 
 pub(crate) mod decode;
+pub(crate) mod node_lines;
 pub(crate) mod nodes;
 pub(crate) mod redirect;
 pub(crate) mod topology;

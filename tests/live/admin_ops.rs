@@ -22,6 +22,7 @@ on_every_server! {
     since_7_0:
         rights_with_selectors_are_copied_too;
     valkey_9_1:
+        keys_in_another_database_are_keys
         a_move_in_one_moment_takes_all_databases
         a_move_in_one_moment_is_cancelled_tried_again_and_waited_for;
 }
@@ -194,6 +195,37 @@ async fn in_database(cluster: &LocalCluster, node: &NodeAddr, database: u8, key:
     let value = if write { format!("{key} in {database}") } else { String::new() };
     let command = Command::new("EVAL").arg(script).arg(1).arg(key).arg(database).arg(value);
     cluster.command(node, command).await.unwrap()
+}
+
+/// A node that holds none but in its second database (`DBSIZE` is of the first) is neither taken for empty nor let go.
+async fn keys_in_another_database_are_keys(server: Server) {
+    let cluster = LocalCluster::builder().primaries(3).replicas(0).server(server);
+    let cluster = cluster.setting("cluster-databases", "16").start().await.unwrap();
+    let nodes = cluster.nodes();
+    let new = cluster.add_node().await.unwrap();
+    let admin = Client::builder().url(&cluster.url()).admin().await.unwrap();
+    admin.del_node(&new).await.unwrap().run(|_| {}).await.unwrap();
+    let all_slots = |verb: &str| Command::new(format!("CLUSTER {verb}")).arg(0).arg(16383);
+    drop(cluster.command(&new, all_slots("ADDSLOTSRANGE")).await.unwrap());
+    until("it serves the slots", async || {
+        let info: String = ask(&cluster, &new, Command::new("CLUSTER INFO")).await;
+        info.contains("cluster_state:ok").then_some(())
+    })
+    .await;
+    assert_eq!(in_database(&cluster, &new, 1, "k", true).await.as_str(), Some("k in 1"));
+    drop(cluster.command(&new, all_slots("DELSLOTSRANGE")).await.unwrap());
+
+    let joins = admin.add_node(&new, AddAs::Primary).await.unwrap_err();
+    let made = admin.create(&[nodes[0].clone(), nodes[1].clone(), new.clone()], 0).await.unwrap_err();
+    for error in [joins, made] {
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains("holds 1 keys"), "{error}");
+    }
+    let meet = Command::new("CLUSTER MEET").arg(nodes[0].host()).arg(nodes[0].port());
+    drop(cluster.command(&new, meet).await.unwrap());
+    until("it is a member", async || admin.view().await.unwrap().node_at(&new).map(drop)).await;
+    let error = admin.del_node(&new).await.unwrap().run(|_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("holds 1 keys, which would be lost"), "{error}");
 }
 
 async fn a_move_in_one_moment_takes_all_databases(server: Server) {

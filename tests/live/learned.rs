@@ -9,9 +9,8 @@ use keyslot::testkit::{LocalCluster, Server};
 use keyslot::{Client, Command, Commands, ErrorKind, NodeAddr, Outcome, Value};
 
 on_every_server! {
-    all: commands_under_other_names_are_asked_for_once_and_routed
-        a_command_that_a_server_says_may_block_delays_no_other ;
-    since_7_0: ;
+    all: commands_under_other_names_are_asked_for_once_and_routed ;
+    since_7_0: a_command_that_a_server_says_may_block_delays_no_other ;
     valkey_9_1: ;
 }
 

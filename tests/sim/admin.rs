@@ -17,7 +17,7 @@ pub(crate) async fn admin(cluster: &SimCluster) -> Admin {
 }
 
 /// So many nodes in cluster mode that know nobody.
-async fn strangers(of: SimClusterBuilder, count: usize) -> SimCluster {
+pub(crate) async fn strangers(of: SimClusterBuilder, count: usize) -> SimCluster {
     let cluster = of.primaries(count).start_in_memory().unwrap();
     for node in cluster.nodes() {
         assert_eq!(cluster.ask(&node, ["CLUSTER", "RESET", "HARD"]).unwrap(), Value::Simple("OK".into()));
@@ -31,7 +31,7 @@ pub(crate) async fn checked(cluster: &SimCluster) -> Report {
 }
 
 #[track_caller]
-fn assert_well(report: &Report) {
+pub(crate) fn assert_well(report: &Report) {
     assert!(report.is_ok(), "{report}");
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use litemap::LiteMap;
 
 use crate::protocol::from_value::{ConversionError, FromValue};
+use crate::protocol::info_text;
 use crate::protocol::value::Value;
 
 /// The lines of `INFO` or `CLUSTER INFO`, by name.
@@ -34,7 +35,7 @@ impl Info {
 impl FromValue for Info {
     fn from_value(value: Value) -> Result<Self, ConversionError> {
         let text = String::from_value(value)?;
-        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        let lines = info_text::fields(&text);
         Ok(Self { lines: lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect() })
     }
 }
