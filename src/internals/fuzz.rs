@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
+use litemap::LiteMap;
 
 use crate::config::url;
 use crate::error::{Error, ErrorKind, Outcome, Redirect};
@@ -140,7 +141,7 @@ pub struct SlotsRead {
 /// The lines of a reply to `CLUSTER NODES` that are any.
 #[must_use]
 pub fn read_node_lines(text: &str) -> Vec<NodeLineRead> {
-    let marks = |marks: BTreeMap<Slot, std::sync::Arc<str>>| {
+    let marks = |marks: LiteMap<Slot, std::sync::Arc<str>>| {
         marks.into_iter().map(|(slot, node)| (slot, node.to_string())).collect()
     };
     let slots = |SlotColumns { owned, migrating, importing }: SlotColumns| SlotsRead {
