@@ -31,7 +31,8 @@ use crate::protocol::value::Value;
 
 /// A value that is, or becomes, a text of JSON.
 ///
-/// As a reply it is read by `T`'s `Deserialize`. As an argument it may be a [`serde_json::Value`], which can always be
+/// As a reply it is read by `T`'s `Deserialize`, from a text or from a list of numbers and nils: what RESP2 has as a text such as
+/// `[3,null]`, the RESP3 of a JSON module has as a list (`JSON.NUMINCRBY`). As an argument it may be a [`serde_json::Value`], which can always be
 /// written; of other types [`to_json`] makes one, and tells if it cannot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
@@ -54,10 +55,24 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<JsonText> {
 
 impl<T: DeserializeOwned> FromValue for Json<T> {
     fn from_value(value: Value) -> Result<Self, ConversionError> {
-        let text = Bytes::from_value(value)?;
-        let read = serde_json::from_slice(&text);
+        let read = match numbers(&value) {
+            Some(list) => serde_json::from_value(list),
+            None => serde_json::from_slice(&Bytes::from_value(value)?),
+        };
         read.map(Self).map_err(|error| ConversionError::Unfitting { text: error.to_string() })
     }
+}
+
+/// As JSON, if it is a list of nothing but numbers and nils.
+fn numbers(value: &Value) -> Option<serde_json::Value> {
+    let Value::Array(list) = value else { return None };
+    let number = |element: &Value| match element {
+        Value::Int(number) => Some(serde_json::Value::from(*number)),
+        Value::Double(number) => Some(serde_json::Value::from(*number)),
+        Value::Nil => Some(serde_json::Value::Null),
+        _no_number => None,
+    };
+    list.iter().map(number).collect::<Option<Vec<_>>>().map(serde_json::Value::Array)
 }
 
 impl ToArg for Json<serde_json::Value> {
@@ -139,6 +154,17 @@ mod tests {
             Value::Nil,
         ]));
         assert_eq!(several.unwrap(), [Some(Json(vec![1])), None]);
+    }
+
+    #[test]
+    fn a_list_of_numbers_is_the_same_as_its_text() {
+        type Numbers = Json<Vec<Option<f64>>>;
+        let list = Value::Array(vec![Value::Int(4), Value::Nil, Value::Double(2.5)]);
+        let read = Numbers::from_value(list).unwrap();
+        assert_eq!(read, Json(vec![Some(4.0), None, Some(2.5)]));
+        assert_eq!(Numbers::from_value(Value::Bulk("[4,null,2.5]".into())).unwrap(), read);
+        let texts = Value::Array(vec![Value::Int(4), Value::Bulk("5".into())]);
+        assert!(Numbers::from_value(texts).is_err());
     }
 
     #[test]

@@ -886,6 +886,44 @@ mod redirects {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_moved_reply_of_a_node_that_knows_less_than_the_map_does_not_change_it() {
+        let (cluster, a, b) = FakeCluster::of_two();
+        let gone = cluster.node("gone", 3);
+        gone.refuses();
+        let client = connect(&cluster).await;
+        a.answers(only("GET", move |call| {
+            let moved = redirect("MOVED", &call.word(1), &gone);
+            if call.nth == 0 { Answer::Hold(moved) } else { Answer::Reply(moved) }
+        }));
+        let owner = || client.slot_map().primary_of(keyslot::Slot::of_key(b"bar")).unwrap().addr.clone();
+
+        assert_eq!(client.get::<String>("foo").await.unwrap(), "foo");
+
+        // It was asked by a map that a newer one has replaced by the time it answers.
+        let asked = client.get::<String>("bar");
+        let meanwhile = async {
+            a.until("GET", 1).await;
+            cluster.view(2, &[(0, 5000, &a), (5001, 16383, &b)]);
+            b.cut();
+            sleep(200 * MS).await;
+            assert_eq!(&owner(), b.addr());
+            a.open_gate();
+            Instant::now()
+        };
+        let (got, opened) = tokio::join!(soon(asked), meanwhile);
+        assert_eq!(got.unwrap(), "bar");
+        assert!(opened.elapsed() < 5 * MS, "{:?}", opened.elapsed());
+
+        // It was asked by name.
+        let by_name = Command::new("GET").key("bar").to(Target::Node(a.addr().clone()));
+        assert_eq!(client.execute::<String>(by_name).await.unwrap(), "bar");
+        assert_eq!(client.get::<String>("bar").await.unwrap(), "bar");
+        assert!(opened.elapsed() < 5 * MS, "{:?}", opened.elapsed());
+        assert_eq!((&owner(), a.count("GET"), b.count("GET")), (b.addr(), 2, 4));
+        assert_eq!(client.stats().moved, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_moved_reply_without_a_host_means_the_node_that_sent_it() {
         let (cluster, a) = FakeCluster::of_one();
         let other = cluster.node("a", 2);

@@ -11,6 +11,7 @@ use crate::connection::logins;
 #[cfg(feature = "tls")]
 use crate::connection::tls::TlsConnector;
 use crate::error::Result;
+use crate::stats::refresh_cause::RefreshCause;
 use crate::transport::Connector;
 
 /// What every handle of a client holds: the core, and the tasks that keep it fresh for as long as there is a handle.
@@ -59,7 +60,12 @@ pub(crate) async fn connect(config: Config, connectors: Connectors) -> Result<Ar
     let core = Arc::new(Core::new(config, connectors.outermost));
     // Before the first connection, so that no change is missed.
     let logins = Task(tokio::spawn(logins::keep_renewed(Arc::clone(&core.link_context().logins))));
-    core.install(refresher::first_view(&core).await?);
+    let view = refresher::first_view(&core).await?;
+    if view.is_doubted() {
+        // The seed may be cut off from the others, which may have gone on without it: they are asked at once.
+        core.signal.request(RefreshCause::Refused);
+    }
+    core.install(view);
     let refresher = Task(tokio::spawn(refresher::keep_fresh(Arc::clone(&core))));
     Ok(Arc::new(Cluster {
         core,

@@ -25,7 +25,6 @@ use crate::connection::pool::NodePool;
 use crate::error::{Redirect, RedirectKind};
 use crate::node::NodeAddr;
 use crate::routing::plan::Place;
-use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::stats::refresh_cause::{Causes, NextCauses, RefreshCause};
 use crate::topology::diff::failed_over;
@@ -235,25 +234,32 @@ impl Core {
     }
 
     /// Follows a redirect in the map: `MOVED` repoints its slot at once and asks for a refresh, `ASK` changes nothing.
+    ///
+    /// A node that the map does not ask for the slot was asked by an older map, or by name: it may know less than the map,
+    /// which is not changed by it. Who is to answer by the map says so itself if the map is wrong.
     pub(crate) fn redirected(&self, redirect: &Redirect) {
         self.counters.redirected(redirect);
         match redirect.kind {
             RedirectKind::Ask => {}
             RedirectKind::Moved => {
-                self.repoint(redirect.slot, &redirect.to);
+                self.repoint(redirect);
                 self.signal.request(RefreshCause::Moved);
             }
         }
     }
 
-    fn repoint(&self, slot: Slot, to: &NodeAddr) {
-        let mut topology = self.topology();
+    fn repoint(&self, Redirect { slot, from, to, .. }: &Redirect) {
+        let (slot, mut topology) = (*slot, self.topology());
         if self.has_ended() {
             return;
         }
         let map = Arc::clone(self.routes().map());
+        let is_known = map.primary_of(slot).is_some_and(|owner| owner.addr == *to);
+        if !is_known && !map.may_serve(from, slot) {
+            return;
+        }
         topology.patches.add(slot, to, map.epoch(), Instant::now());
-        if map.primary_of(slot).is_none_or(|owner| owner.addr != *to) {
+        if !is_known {
             let mut map = SlotMap::clone(&map);
             map.repoint(slot, to);
             self.swap(&mut topology, map);

@@ -62,7 +62,8 @@ enum NoView {
     Silent,
 }
 
-/// The topology as the first seed that can tells it. All failing, the error says what each one answered.
+/// The topology as the first seed that can tells it; as another one does, if that one sees no working cluster and the other
+/// answers soon. All failing, the error says what each one answered.
 pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
     let seeds = &core.config.seeds;
     // A connect may take its whole time-out before the question is even asked.
@@ -74,6 +75,19 @@ pub(super) async fn first_view(core: &Core) -> Result<SlotMap> {
     let mut failures: LiteMap<usize, (&NodeAddr, NoView)> = LiteMap::new();
     while let Some((place, seed, view)) = asked.next().await {
         match view {
+            Ok(view) if view.is_doubted() => {
+                let sound = async {
+                    while let Some((.., other)) = asked.next().await {
+                        if let Ok(other) = other
+                            && !other.is_doubted()
+                        {
+                            return Some(other);
+                        }
+                    }
+                    None
+                };
+                return Ok(timeout(SECOND_OPINION, sound).await.ok().flatten().unwrap_or(view));
+            }
             Ok(view) => return Ok(view),
             Err(failure) => drop(failures.insert(place, (seed, failure))),
         }

@@ -79,17 +79,21 @@ macro_rules! json_commands {
 
             /// [JSON.TYPE](https://redis.io/docs/latest/commands/json.type/): the types of the values at `path`: `integer`, `string`, `object`, ...
             ///
+            /// For a path that begins with `$` a `Vec<String>` in RESP2; in RESP3 that is the one element of another list.
+            ///
             /// Since JSON 1.0, O(n) in the number of values.
             fn json_type<R>(key: impl ToArg, path: impl ToArg) -> R =
                 Command::new("JSON.TYPE").key(key).arg(path).idempotent();
 
             /// [JSON.NUMINCRBY](https://redis.io/docs/latest/commands/json.numincrby/): adds to the numbers at `path`; the new ones, nil for what is no number: `Json<Vec<Option<f64>>>`.
             ///
+            /// A path that begins with `.` brings the number alone in RESP2, and a list of one in RESP3.
+            ///
             /// Since JSON 1.0, O(n) in the number of values.
             fn json_numincrby<R>(key: impl ToArg, path: impl ToArg, increment: f64) -> R =
                 Command::new("JSON.NUMINCRBY").key(key).arg(path).arg(increment);
 
-            /// [JSON.NUMMULTBY](https://redis.io/docs/latest/commands/json.nummultby/): multiplies the numbers at `path`; the new ones, nil for what is no number.
+            /// [JSON.NUMMULTBY](https://redis.io/docs/latest/commands/json.nummultby/): multiplies the numbers at `path`; the new ones, nil for what is no number: `Json<Vec<Option<f64>>>`.
             ///
             /// Since JSON 1.0, O(n) in the number of values.
             fn json_nummultby<R>(key: impl ToArg, path: impl ToArg, factor: f64) -> R =

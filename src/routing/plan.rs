@@ -334,19 +334,7 @@ mod tests {
     use crate::error::ErrorKind;
     use crate::node::NodeAddr;
     use crate::slot::Slot;
-    use crate::topology::slot_map::{Node, SlotMap};
-
-    fn map() -> SlotMap {
-        let mut map = SlotMap::empty(1);
-        let a = map.add_node(Node::primary(NodeAddr::new("a", 1), None)).unwrap();
-        let b = map.add_node(Node::primary(NodeAddr::new("b", 2), None)).unwrap();
-        let c = map.add_node(Node::replica(NodeAddr::new("c", 3), None)).unwrap();
-        map.add_shard(a);
-        map.add_shard(b);
-        map.add_replica(a, c);
-        Slot::all().for_each(|slot| map.assign(slot, if slot.get() < 8000 { a } else { b }));
-        map
-    }
+    use crate::topology::slot_map::tests::two_and_a_replica as map;
 
     fn one(command: &Command) -> Place {
         match plan(command, &map()).unwrap() {

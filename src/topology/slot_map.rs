@@ -254,6 +254,13 @@ impl SlotMap {
         std::iter::once(index).chain(replicas.iter().copied())
     }
 
+    /// Whether the node at `addr` is of the shard that serves `slot`; nobody is known to if the slot has no owner, and so
+    /// it may be any.
+    pub(crate) fn may_serve(&self, addr: &NodeAddr, slot: Slot) -> bool {
+        let Some(owner) = self.owner(slot) else { return true };
+        self.index_of(addr).is_some_and(|node| self.shard_at(owner).any(|other| other == node))
+    }
+
     pub(crate) fn is_replica_of(&self, replica: &NodeAddr, primary: &NodeAddr) -> bool {
         let (Some(replica), Some(primary)) = (self.index_of(replica), self.index_of(primary)) else {
             return false;
@@ -425,10 +432,23 @@ impl fmt::Debug for Shard<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{Health, Node, NodeIndex, Role, SlotMap};
     use crate::node::NodeAddr;
     use crate::slot::Slot;
+
+    /// `a:1` with the slots below 8000 and its replica `c:3`, and `b:2` with the others.
+    pub(crate) fn two_and_a_replica() -> SlotMap {
+        let mut map = SlotMap::empty(1);
+        let a = map.add_node(Node::primary(NodeAddr::new("a", 1), None)).unwrap();
+        let b = map.add_node(Node::primary(NodeAddr::new("b", 2), None)).unwrap();
+        let c = map.add_node(Node::replica(NodeAddr::new("c", 3), None)).unwrap();
+        map.add_shard(a);
+        map.add_shard(b);
+        map.add_replica(a, c);
+        Slot::all().for_each(|slot| map.assign(slot, if slot.get() < 8000 { a } else { b }));
+        map
+    }
 
     fn addr(port: u16) -> NodeAddr {
         NodeAddr::new("127.0.0.1", port)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use keyslot::testkit::sim::{Fault, FaultKind, Profile, Script, SimCluster, Step};
-use keyslot::{Client, Commands, NodeAddr, Outcome, Value};
+use keyslot::{Client, Commands, NodeAddr, Outcome, Slot, Value};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
@@ -282,6 +282,24 @@ async fn a_primary_that_is_cut_off_from_the_others_is_left_for_its_successor() {
     let value: usize = client.get("k").await.unwrap();
     // What the cut-off primary acknowledged is there as far as its replica had it: the servers' contract, not the client's.
     assert!(value <= 1 + nodes.len() && value > nodes.len() - turn, "{value}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_that_is_cut_off_from_the_others_is_outvoted_at_once() {
+    let (cluster, _client, primary, replica) = started(Profile::default()).await;
+    let slot = Slot::of_key(b"k");
+    cluster.perform(Step::Isolate(primary.clone())).unwrap();
+    sleep(20 * SECOND).await;
+    let owner_for = |client: &Client| client.slot_map().primary_of(slot).unwrap().addr.clone();
+    let cut_off = || Client::builder().seed(primary.clone()).connector(cluster.connector());
+    // The other seed is asked at the same time, and what it says is waited for.
+    let client = cut_off().seed(replica.clone()).connect().await.unwrap();
+    assert_eq!(owner_for(&client), replica);
+    // Alone it is believed, and those that it names are asked without a command that fails.
+    let client = cut_off().connect().await.unwrap();
+    assert_eq!(owner_for(&client), primary);
+    sleep(100 * MS).await;
+    assert_eq!(owner_for(&client), replica);
 }
 
 #[tokio::test(start_paused = true)]
