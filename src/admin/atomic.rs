@@ -14,7 +14,7 @@ use crate::admin::handle::Admin;
 use crate::admin::import::{can_import, import};
 use crate::admin::peer::Peer;
 use crate::admin::progress::Reporter;
-use crate::admin::slot_move::is_final;
+use crate::admin::slot_move::{heir_of, is_final};
 use crate::admin::step::Member;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -111,17 +111,27 @@ pub(super) enum Way {
     Fetch,
 }
 
-/// How these servers can, if they can.
-pub(super) async fn way_of(admin: &Admin, source: &Member, target: &Member) -> Result<Option<Way>> {
-    if can_send(admin, source).await? {
-        return Ok(Some(Way::Send));
-    }
-    Ok(can_import(admin, target).await?.then_some(Way::Fetch))
+/// From where slots go, where, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course<'a> {
+    pub(super) way: Way,
+    pub(super) from: &'a Member,
+    pub(super) to: &'a Member,
+    /// A slot that the target had before: who serves it when the target does not answer has taken its place.
+    pub(super) landmark: Option<Slot>,
 }
 
-async fn can_send(admin: &Admin, source: &Member) -> Result<bool> {
+/// How these servers can, if both can: while a cluster is renewed node by node, one of them may be too old.
+pub(super) async fn way_of(admin: &Admin, source: &Member, target: &Member) -> Result<Option<Way>> {
+    if can_send(admin, source).await? && can_send(admin, target).await? {
+        return Ok(Some(Way::Send));
+    }
+    Ok((can_import(admin, target).await? && can_import(admin, source).await?).then_some(Way::Fetch))
+}
+
+async fn can_send(admin: &Admin, node: &Member) -> Result<bool> {
     let command = Command::new("COMMAND INFO").arg("cluster|migrateslots");
-    let known = match admin.peer(&source.addr).ask(&command).await? {
+    let known = match admin.peer(&node.addr).ask(&command).await? {
         Value::Array(list) => list.first().is_some_and(|entry| *entry != Value::Nil),
         // Not allowed to ask, or too old for subcommands.
         _unknown => false,
@@ -138,17 +148,14 @@ async fn can_send(admin: &Admin, source: &Member) -> Result<bool> {
 pub(super) async fn move_atomically(
     admin: &Admin,
     reporter: &Reporter<'_>,
-    way: Way,
-    from: &Member,
-    to: &Member,
+    course: Course<'_>,
     slots: &SlotSet,
 ) -> Result<()> {
     let all: Vec<Slot> = slots.iter().collect();
     for part in all.chunks(AT_A_TIME) {
-        if !move_persistently(admin, reporter, way, from, to, part).await? {
-            break;
-        }
-        let keys = count(admin, to, part).await?;
+        let Some(owner) = move_persistently(admin, reporter, course, part).await? else { break };
+        // Only to be told of: that it cannot be asked at this moment is no failure of the move.
+        let keys = count(admin, &owner, part).await.unwrap_or(0);
         reporter.tell(|progress| {
             progress.slots_done += part.len();
             progress.keys_done += keys;
@@ -157,28 +164,26 @@ pub(super) async fn move_atomically(
     Ok(())
 }
 
-/// Tries again for as long as the options allow. False: told to stop.
+/// Tries again for as long as the options allow. Returns who has them then; `None` if it was told to stop.
 async fn move_persistently(
     admin: &Admin,
     reporter: &Reporter<'_>,
-    way: Way,
-    from: &Member,
-    to: &Member,
+    course: Course<'_>,
     part: &[Slot],
-) -> Result<bool> {
+) -> Result<Option<Member>> {
     let mut failing_since: Option<Instant> = None;
     let mut pause = FIRST_PAUSE;
     while !reporter.is_stopped() {
-        match move_part(admin, reporter, way, from, to, part).await {
-            Ok(true) => return Ok(true),
+        match move_part(admin, reporter, course, part).await {
+            Ok(Some(owner)) => return Ok(Some(owner)),
             // A migration has come to its end; who owns what now is looked at anew, and what failed before it is over.
-            Ok(false) => {
+            Ok(None) => {
                 failing_since = None;
                 pause = FIRST_PAUSE;
                 continue;
             }
             // It was cancelled.
-            Err(_) if reporter.is_stopped() => return Ok(false),
+            Err(_) if reporter.is_stopped() => return Ok(None),
             Err(error) => {
                 let since = *failing_since.get_or_insert_with(Instant::now);
                 if is_final(&error) || since.elapsed() >= admin.options().retry_for {
@@ -189,7 +194,7 @@ async fn move_persistently(
         sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// The keys that have arrived.
@@ -199,15 +204,15 @@ async fn count(admin: &Admin, node: &Member, slots: &[Slot]) -> Result<u64> {
     Ok(admin.peer(&node.addr).ints(&asked).await?.into_iter().sum())
 }
 
-/// True: the target has them all. False: one migration has come to its end, and it is to be looked again.
+/// Returns the target, or who has taken its place, when that has them all. `None`: one migration has come to its end, and it
+/// is to be looked again.
 async fn move_part(
     admin: &Admin,
     reporter: &Reporter<'_>,
-    way: Way,
-    from: &Member,
-    to: &Member,
+    course: Course<'_>,
     part: &[Slot],
-) -> Result<bool> {
+) -> Result<Option<Member>> {
+    let Course { way, from, to, landmark } = course;
     let view = admin.view().await?;
     // By their owners of now: a failover may have come between, and some may have arrived in an attempt before.
     let mut by_owner: BTreeMap<Member, SlotSet> = BTreeMap::new();
@@ -215,19 +220,17 @@ async fn move_part(
         let owner = view.owner(*slot).map_or_else(|| from.clone(), Member::from);
         by_owner.entry(owner).or_default().extend([*slot]);
     }
-    // One that does not answer stays the target: the owner of a slot on its way to it is the source.
-    let answers = view.node(&to.id).is_some();
-    let successor = part.first().filter(|_| answers).and_then(|slot| view.successor(&to.id, *slot));
-    let target = successor.map_or_else(|| to.clone(), Member::from);
+    let heir = part.first().and_then(|slot| heir_of(&view, to, *slot, landmark));
+    let target = heir.map_or_else(|| to.clone(), Member::from);
     by_owner.remove(&target);
     match by_owner.first_key_value() {
-        None => Ok(true),
+        None => Ok(Some(target)),
         Some((owner, slots)) => {
             match way {
                 Way::Send => migrate(admin, reporter, owner, &target, slots).await?,
                 Way::Fetch => import(admin, reporter, &target, slots).await?,
             }
-            Ok(false)
+            Ok(None)
         }
     }
 }

@@ -26,6 +26,7 @@ mod atomic;
 mod check;
 mod contents;
 mod create;
+mod databases;
 mod execute;
 mod fix;
 mod functions;
