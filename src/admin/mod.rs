@@ -31,7 +31,6 @@ mod execute;
 mod fix;
 mod functions;
 mod handle;
-mod import;
 mod json;
 mod key_batch;
 mod members;
@@ -55,6 +54,7 @@ mod slots;
 mod spread;
 mod step;
 mod survey;
+mod transit;
 mod view;
 
 pub use fix::Fix;

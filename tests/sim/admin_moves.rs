@@ -32,6 +32,8 @@ async fn a_slot_that_had_no_keys_when_it_was_opened_is_not_given_up_with_those_o
     let nodes = cluster.nodes();
     let mut keys: Vec<String> = (1..8).flat_map(|number| more_of(number, &[], 3)).collect();
     put(&cluster, &keys);
+    // Its replica has them too, before it takes its place.
+    tokio::time::sleep(SECOND).await;
     let late = more_of(0, &[], 1);
     let replica = cluster.replicas_of(&nodes[0]).remove(0);
     // So that the former primary has heard of it before the next batch.
