@@ -158,9 +158,11 @@ impl<'a, 'r> SlotGroup<'a, 'r> {
         let (source, target) = (self.admin.lane(&self.from.addr, lane), self.admin.lane(&self.to.addr, lane));
         let mut sent = Vec::new();
         for (slot, batch) in slots {
-            if self.slot_move(slot).send(&source, &target, batch).await.is_ok() {
-                sent.push(slot);
+            // The next one would fail alike, and the source serves nobody while it waits for a target that is silent.
+            if self.slot_move(slot).send(&source, &target, batch).await.is_err() {
+                break;
             }
+            sent.push(slot);
         }
         sent
     }

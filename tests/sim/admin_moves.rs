@@ -475,3 +475,40 @@ async fn a_source_that_hangs_in_the_middle_is_waited_for_or_its_heir_gives_the_n
         assert_eq!(cluster.primary_of(slot(1)), Some(nodes[1].clone()));
     }
 }
+
+/// While a source waits for its target it serves nobody.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_hangs_while_a_group_moves_holds_up_its_source_once() {
+    let cluster = SimCluster::builder()
+        .profile(Profile::Redis70)
+        .fails_over(false)
+        .node_timeout(3600 * SECOND)
+        .start_in_memory()
+        .unwrap();
+    let keys = load(&cluster, 6, 3);
+    let nodes = cluster.nodes();
+    let admin = admin(&cluster).await.with(options().slots_at_a_time(12));
+    let plan = soon(admin.move_slots(&"0-5".parse().unwrap(), &nodes[1])).await.unwrap();
+    let (hangs, mut hung) = (tokio::sync::Notify::new(), false);
+    let run = plan.run(|progress| {
+        if progress.keys_done >= 3 && !std::mem::replace(&mut hung, true) {
+            cluster.stop(&nodes[1]).unwrap();
+            hangs.notify_one();
+        }
+    });
+    let go_on = async {
+        hangs.notified().await;
+        tokio::time::sleep(SECOND).await;
+        let before = cluster.received(&nodes[0], "MIGRATE");
+        assert!(before > 1, "none was under way");
+        tokio::time::sleep(30 * SECOND).await;
+        let tries = cluster.received(&nodes[0], "MIGRATE") - before;
+        cluster.cont(&nodes[1]).unwrap();
+        assert_eq!(tries, 0, "its source was told again to wait for it");
+    };
+    let (end, ()) = soon(async { tokio::join!(run, go_on) }).await;
+    assert_eq!(end.unwrap().slots_done, 6);
+    tokio::time::sleep(SECOND).await;
+    assert!(checked(&cluster).await.is_ok());
+    assert_all_there(&cluster, &keys);
+}
