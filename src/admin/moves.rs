@@ -1,11 +1,12 @@
 //! Slots go from one primary to another: several side by side, in one moment each where the servers can.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::admin::atomic::{move_atomically, way_of};
+use crate::admin::atomic::{Course, move_atomically, way_of};
+use crate::admin::databases::refuse_several_databases;
 use crate::admin::handle::Admin;
 use crate::admin::progress::Reporter;
 use crate::admin::settle::agreed;
@@ -13,18 +14,16 @@ use crate::admin::slot_group::SlotGroup;
 use crate::admin::slot_move::Ways;
 use crate::admin::slots::Slots;
 use crate::admin::step::Member;
-use crate::admin::view::ClusterView;
-use crate::command::Command;
+use crate::admin::view::{ClusterView, NodeView};
 use crate::error::{Error, Result};
-use crate::protocol::info_text::field;
-use crate::protocol::value::Value;
 use crate::slot::Slot;
 
 /// Moves the slots; those that have arrived already are left alone.
 ///
 /// # Errors
 ///
-/// Of the first slot that could not be moved; those that were under way with it have been brought to their ends.
+/// Of the first slot that could not be moved; those that were under way with it have been brought to their ends. Also if one
+/// of the slots is on its way to another node: then nothing is moved.
 pub(super) async fn move_slots(
     admin: &Admin,
     reporter: &Reporter<'_>,
@@ -42,11 +41,21 @@ pub(super) async fn move_slots(
     let left: Vec<Slot> = slots.iter().filter(|slot| !arrived(*slot)).collect();
     reporter.tell(|progress| progress.slots_done += slots.len() - left.len());
     let (marked, closed): (Vec<Slot>, Vec<Slot>) = left.into_iter().partition(|slot| open.contains(slot));
+    if let Some((slot, other)) = marked.iter().find_map(|slot| Some((slot, other_target(&view, *slot, to)?)))
+    {
+        return Err(Error::usage(format!(
+            "slot {slot} is on its way to {other}, and not to {to}, since after the plan was made: plan again"
+        )));
+    }
+    let landmark = target.myself.slots.iter().next();
     // What was begun key by key is brought to its end that way.
     key_by_key(admin, reporter, &view, from, to, marked).await?;
     let way = if admin.options().atomic { way_of(admin, from, to).await? } else { None };
     match way {
-        Some(way) => move_atomically(admin, reporter, way, from, to, &closed.into_iter().collect()).await?,
+        Some(way) => {
+            let course = Course { way, from, to, landmark };
+            move_atomically(admin, reporter, course, &closed.into_iter().collect()).await?;
+        }
         None => key_by_key(admin, reporter, &view, from, to, closed).await?,
     }
     agreed(admin, Some(to)).await.map(drop)
@@ -63,12 +72,15 @@ async fn key_by_key(
     if slots.is_empty() {
         return Ok(());
     }
-    refuse_several_databases(admin, from).await?;
     let primaries: Vec<Member> = view.primaries().map(Member::from).collect();
     let landmark = view.node(&to.id).and_then(|target| target.myself.slots.iter().next());
     let replicas_first = view.node(&to.id).is_some_and(|node| node.server.starts_with("valkey"));
     // Who owns it now may be another than the one that it is to be taken from: a plan is a moment old.
     let owner = |slot| view.owner(slot).map_or_else(|| from.clone(), Member::from);
+    let owners: BTreeSet<Member> = slots.iter().map(|slot| owner(*slot)).collect();
+    for owner in &owners {
+        refuse_several_databases(admin, owner).await?;
+    }
     // Two groups in turns, so that the target has something to do while the source sends keys.
     let most = admin.options().slots_at_a_time;
     let (groups, size) = if most == 1 { (1, 1) } else { (2, most / 2) };
@@ -100,21 +112,12 @@ async fn key_by_key(
     }
 }
 
-/// `MIGRATE` moves keys of one database; a slot with keys in others would be given up half.
-async fn refuse_several_databases(admin: &Admin, node: &Member) -> Result<()> {
-    let peer = admin.peer(&node.addr);
-    let info = peer.text(&Command::new("INFO").arg("keyspace")).await?;
-    let others = (1..16).any(|db| field(&info, &format!("db{db}")).is_some());
-    if !others {
-        return Ok(());
-    }
-    let command = Command::new("CONFIG GET").arg("cluster-databases");
-    let configured = match peer.ask(&command).await? {
-        Value::Error(_) => String::new(),
-        value => format!("{value:?}"),
-    };
-    Err(Error::usage(format!(
-        "{node} has keys in several databases ({configured}), which only CLUSTER MIGRATESLOTS moves: leave the option \
-         atomic at true, and close slots that are open (CLUSTER SETSLOT STABLE) first"
-    )))
+/// The node to which the slot is on its way, if that is another than `to`: since the plan was made somebody has begun to move
+/// it there. The keys that have arrived there would be looked for at `to`.
+fn other_target<'a>(view: &'a ClusterView, slot: Slot, to: &Member) -> Option<&'a NodeView> {
+    let owner = view.owner(slot)?;
+    let named = view.successor(owner.myself.migrating.get(&slot)?, slot)?;
+    let is_meant =
+        *named.id() == to.id || view.successor(&to.id, slot).is_some_and(|heir| heir.id() == named.id());
+    (!is_meant && named.id() != owner.id() && named.myself.importing.contains_key(&slot)).then_some(named)
 }

@@ -103,8 +103,8 @@ impl Plan {
     pub async fn run(&self, mut progress: impl FnMut(&Progress) + Send) -> Result<Progress> {
         let first = Progress {
             steps: self.steps.len(),
-            slots: self.steps.iter().map(Step::slots_moved).sum(),
-            keys: self.steps.iter().map(Step::keys_moved).sum(),
+            slots: self.steps.iter().map(|step| step.moved().0).sum(),
+            keys: self.steps.iter().map(|step| step.moved().1).sum(),
             ..Progress::default()
         };
         let reporter = Reporter::new(first, self.stop.clone(), &mut progress);

@@ -12,10 +12,11 @@ use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use futures_util::stream::FuturesUnordered;
 
+use crate::admin::databases::refuse_several_databases;
 use crate::admin::handle::Admin;
 use crate::admin::key_batch::{KeyBatch, divide, sizes};
 use crate::admin::progress::Reporter;
-use crate::admin::slot_move::{SlotMove, Ways, lane_of, move_slot, setslot};
+use crate::admin::slot_move::{SlotMove, Ways, given_away, lane_of, move_slot, setslot};
 use crate::admin::step::Member;
 use crate::command::Command;
 use crate::error::Result;
@@ -136,13 +137,20 @@ impl<'a, 'r> SlotGroup<'a, 'r> {
         }
         let sent = join_all(lanes.into_iter().zip(1..).map(|(lane, place)| self.send(lane, place)));
         let sent: Vec<Slot> = sent.await.into_iter().flatten().collect();
-        // A slot that is given up with a key is lost to it.
+        let emptied = self.emptied(empty.into_iter().map(|(slot, _)| slot).chain(sent).collect()).await;
+        self.hand_over(&emptied.unwrap_or_default()).await
+    }
+
+    /// Those of the slots that may be given up: a key that is left in one is lost. Also of those that had none when they were
+    /// opened, which may be a while ago: their source may have been replaced by one that does not know that it gives them away.
+    async fn emptied(&self, slots: Vec<Slot>) -> Result<Vec<Slot>> {
         let look = |slot| [Command::new("CLUSTER GETKEYSINSLOT").arg(slot).arg(1)];
-        let looked = self.say(self.from, &sent, look).await;
+        let looked = self.say(self.from, &slots, look).await;
         let is_empty = |said| accepted(said).is_some_and(|said| said == [Value::Array(Vec::new())]);
-        let mut emptied: Vec<Slot> = empty.into_iter().map(|(slot, _)| slot).collect();
-        emptied.extend(looked.into_iter().filter_map(|(slot, said)| is_empty(said).then_some(slot)));
-        self.hand_over(&emptied).await
+        refuse_several_databases(self.admin, self.from).await?;
+        let given = given_away(self.admin, self.from, self.to).await?;
+        let looked = looked.into_iter().filter(|(slot, _)| given.contains(slot));
+        Ok(looked.filter_map(|(slot, said)| is_empty(said).then_some(slot)).collect())
     }
 
     /// Sends the keys of one slot after the other, and returns the slots of which all have gone.
@@ -150,9 +158,11 @@ impl<'a, 'r> SlotGroup<'a, 'r> {
         let (source, target) = (self.admin.lane(&self.from.addr, lane), self.admin.lane(&self.to.addr, lane));
         let mut sent = Vec::new();
         for (slot, batch) in slots {
-            if self.slot_move(slot).send(&source, &target, batch).await.is_ok() {
-                sent.push(slot);
+            // The next one would fail alike, and the source serves nobody while it waits for a target that is silent.
+            if self.slot_move(slot).send(&source, &target, batch).await.is_err() {
+                break;
             }
+            sent.push(slot);
         }
         sent
     }

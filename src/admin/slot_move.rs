@@ -8,17 +8,20 @@
 //! Source: [CLUSTER SETSLOT](https://redis.io/docs/latest/commands/cluster-setslot/),
 //! [MIGRATE](https://redis.io/docs/latest/commands/migrate/).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use crate::admin::databases::refuse_several_databases;
 use crate::admin::handle::Admin;
 use crate::admin::key_batch::{Arrival, KeyBatch, Transfer, batches};
 use crate::admin::peer::Peer;
 use crate::admin::progress::Reporter;
 use crate::admin::step::Member;
+use crate::admin::view::{ClusterView, NodeView};
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::value::Value;
@@ -74,11 +77,7 @@ pub(super) async fn move_slot(
         pause = (pause * 2).min(LAST_PAUSE);
         // One of them may be another node by now.
         let Ok(view) = admin.view().await else { continue };
-        let heir = match view.node(&to.id) {
-            Some(_) => view.successor(&to.id, slot),
-            None => ways.landmark.and_then(|landmark| view.successor(&to.id, landmark)),
-        };
-        if let Some(heir) = heir {
+        if let Some(heir) = heir_of(&view, &to, slot, ways.landmark) {
             to = heir.into();
         }
         if let Some(owner) = view.owner(slot) {
@@ -98,6 +97,34 @@ pub(super) async fn move_slot(
             return Ok(());
         }
     }
+}
+
+/// Who is the target of a slot now: it, or who has taken its place. Of one that does not answer, and had `landmark` before,
+/// whoever serves that: the owner of a slot on its way to it is the source.
+pub(super) fn heir_of<'a>(
+    view: &'a ClusterView,
+    to: &Member,
+    slot: Slot,
+    landmark: Option<Slot>,
+) -> Option<&'a NodeView> {
+    match view.node(&to.id) {
+        Some(_) => view.successor(&to.id, slot),
+        None => landmark.and_then(|landmark| view.successor(&to.id, landmark)),
+    }
+}
+
+/// The slots that `from` owns and gives to `to`, by its own word. While it does, no key comes to one of them.
+///
+/// To be asked behind a look that has found them empty, before they are given up: who is a replica by now has told what it
+/// has of its primary, and a primary that was promoted meanwhile (Redis) has forgotten the move and takes keys.
+pub(super) async fn given_away(admin: &Admin, from: &Member, to: &Member) -> Result<BTreeSet<Slot>> {
+    let source = admin.node_view(&from.addr).await?;
+    if !source.is_primary() || *source.id() != from.id {
+        return Ok(BTreeSet::new());
+    }
+    let line = &source.myself;
+    let given = line.migrating.iter().filter(|(slot, other)| **other == to.id && line.slots.contains(**slot));
+    Ok(given.map(|(slot, _)| *slot).collect())
 }
 
 /// Whether trying again cannot help.
@@ -190,6 +217,10 @@ impl SlotMove<'_, '_> {
                 self.send(&source, &target, batch).await?;
             }
         }
+        refuse_several_databases(self.admin, self.from).await?;
+        if !self.is_marked().await? {
+            return Err(self.changed("the source does not give it to the target any more"));
+        }
         self.hand_over(&target).await?;
         self.tell(&source).await;
         Ok(())
@@ -215,17 +246,13 @@ impl SlotMove<'_, '_> {
                 progress.replaced += arrival.replaced;
             });
         };
-        transfer.send(batch, || self.is_marked(source), arrived).await
+        transfer.send(batch, || self.is_marked(), arrived).await
     }
 
     /// Whether the source owns the slot and gives it to the target: only then what it has is what counts, and may
     /// replace what the target has of an attempt before.
-    async fn is_marked(&self, source: &Peer) -> Result<bool> {
-        let view = self.admin.node_view(source.addr()).await?;
-        let line = &view.myself;
-        Ok(line.is_primary()
-            && line.slots.contains(self.slot)
-            && line.migrating.get(&self.slot).is_some_and(|to| *to == self.to.id))
+    async fn is_marked(&self) -> Result<bool> {
+        Ok(given_away(self.admin, self.from, self.to).await?.contains(&self.slot))
     }
 
     /// The target becomes the owner.

@@ -180,34 +180,11 @@ pub enum Step {
 }
 
 impl Step {
-    /// How many slots arrive at another node by it.
-    pub(super) fn slots_moved(&self) -> usize {
+    /// How many slots arrive at another node by it, and about how many keys.
+    pub(super) fn moved(&self) -> (usize, u64) {
         match self {
-            Self::MoveSlots { slots, .. } => slots.len(),
-            Self::AssignSlots { .. }
-            | Self::SetEpoch { .. }
-            | Self::Meet { .. }
-            | Self::Replicate { .. }
-            | Self::Agree
-            | Self::BeWell
-            | Self::CloseSlots { .. }
-            | Self::ClaimSlots { .. }
-            | Self::YieldSlots { .. }
-            | Self::ReturnKeys { .. }
-            | Self::BumpEpoch { .. }
-            | Self::CopyFunctions { .. }
-            | Self::CopyUsers { .. }
-            | Self::Failover { .. }
-            | Self::Remove { .. }
-            | Self::Forget { .. }
-            | Self::Restart { .. } => 0,
-        }
-    }
-
-    /// About how many keys.
-    pub(super) fn keys_moved(&self) -> u64 {
-        match self {
-            Self::MoveSlots { keys, .. } | Self::ReturnKeys { keys, .. } => *keys,
+            Self::MoveSlots { slots, keys, .. } => (slots.len(), *keys),
+            Self::ReturnKeys { keys, .. } => (0, *keys),
             Self::AssignSlots { .. }
             | Self::SetEpoch { .. }
             | Self::Meet { .. }
@@ -223,7 +200,7 @@ impl Step {
             | Self::Failover { .. }
             | Self::Remove { .. }
             | Self::Forget { .. }
-            | Self::Restart { .. } => 0,
+            | Self::Restart { .. } => (0, 0),
         }
     }
 

@@ -230,17 +230,17 @@ async fn keys_in_another_database_are_keys(server: Server) {
 
 async fn a_move_in_one_moment_takes_all_databases(server: Server) {
     let cluster = LocalCluster::builder().primaries(3).replicas(0).server(server);
-    let cluster = cluster.setting("cluster-databases", "16").start().await.unwrap();
+    let cluster = cluster.setting("cluster-databases", "32").start().await.unwrap();
     let (source, target) = (cluster.nodes()[0].clone(), cluster.nodes()[1].clone());
     let tags = &tag_of_each_slot()[..40];
-    for (tag, database) in tags.iter().flat_map(|tag| [0, 3].map(|database| (tag, database))) {
+    for (tag, database) in tags.iter().flat_map(|tag| [0, 20].map(|database| (tag, database))) {
         let written = in_database(&cluster, &source, database, tag, true).await;
         assert_eq!(written.as_str(), Some(format!("{tag} in {database}").as_str()), "{written:?}");
     }
     let slots: Slots = "0-39".parse().unwrap();
     let admin = Client::builder().url(&cluster.url()).admin().await.unwrap();
 
-    // Key by key would leave those of database 3 behind.
+    // Key by key would leave those of database 20 behind.
     let by_key = admin.clone().with(AdminOptions::new().atomic(false));
     let error = by_key.move_slots(&slots, &target).await.unwrap().run(|_| {}).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
@@ -250,14 +250,14 @@ async fn a_move_in_one_moment_takes_all_databases(server: Server) {
     admin.move_slots(&slots, &target).await.unwrap().run(|_| {}).await.unwrap();
     let report = admin.check().await.unwrap();
     assert!(report.is_ok(), "{report}");
-    for (tag, database) in tags.iter().flat_map(|tag| [0, 3].map(|database| (tag, database))) {
+    for (tag, database) in tags.iter().flat_map(|tag| [0, 20].map(|database| (tag, database))) {
         let read = in_database(&cluster, &target, database, tag, false).await;
         assert_eq!(read.as_str(), Some(format!("{tag} in {database}").as_str()), "{read:?}");
         assert!(matches!(in_database(&cluster, &source, database, tag, false).await, Value::Error(_)));
     }
     until("the source has deleted what has left", async || {
         let info: String = ask(&cluster, &source, Command::new("INFO").arg("keyspace")).await;
-        (!info.contains("db3") && !info.contains("db0")).then_some(())
+        (!info.contains("db20") && !info.contains("db0")).then_some(())
     })
     .await;
 }

@@ -11,6 +11,7 @@ mod admin;
 mod admin_groups;
 mod admin_import;
 mod admin_members;
+mod admin_moves;
 mod admin_roll;
 mod backpressure;
 mod blocking;
