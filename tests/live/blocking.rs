@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::live_support::{ask, check_each, on_every_server, tag_at, until};
-use keyslot::testkit::{LocalCluster, Server};
+use crate::live_support::{Fixture, ask, check_each, on_every_server, tag_at, until};
+use keyslot::testkit::Server;
 use keyslot::{Client, Command, Commands, Error, ErrorKind, NodeAddr, Outcome, Slot, Value};
 use tokio::task::JoinHandle;
 
@@ -14,25 +14,7 @@ on_every_server! {
     valkey_9_1: ;
 }
 
-struct Fixture {
-    cluster: LocalCluster,
-    nodes: Vec<NodeAddr>,
-    client: Client,
-}
-
 impl Fixture {
-    async fn start(server: Server) -> Arc<Self> {
-        let builder = LocalCluster::builder().server(server).primaries(3).replicas(1);
-        let cluster = builder.node_timeout(Duration::from_secs(1)).start().await.unwrap();
-        let client = Client::builder()
-            .url(&cluster.url())
-            .command_timeout(Duration::from_secs(20))
-            .connect()
-            .await
-            .unwrap();
-        Arc::new(Self { nodes: cluster.nodes()[..3].to_vec(), client, cluster })
-    }
-
     /// The shapes that this server knows.
     fn shapes(&self) -> Vec<Shape> {
         let is_old = self.cluster.server().version().to_string().contains(" 6.2.");

@@ -20,6 +20,7 @@ mod commands;
 mod credentials;
 mod failover;
 mod failover_support;
+mod fan_out;
 mod learned;
 mod namespaces;
 mod observe;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::live_support::{ask, check_each, on_every_server, tag_at, until};
-use keyslot::testkit::{LocalCluster, Server};
+use crate::live_support::{Fixture, ask, check_each, on_every_server, tag_at, until};
+use keyslot::testkit::Server;
 use keyslot::{Client, Command, Commands, NodeAddr, ReadFrom, Script, Slot, Value};
 
 on_every_server! {
@@ -16,25 +16,7 @@ on_every_server! {
 /// Counts, so that a second run would show.
 const COUNT: &str = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
 
-struct Fixture {
-    cluster: LocalCluster,
-    nodes: Vec<NodeAddr>,
-    client: Client,
-}
-
 impl Fixture {
-    async fn start(server: Server) -> Arc<Self> {
-        let builder = LocalCluster::builder().server(server).primaries(3).replicas(1);
-        let cluster = builder.node_timeout(Duration::from_secs(1)).start().await.unwrap();
-        let client = Client::builder()
-            .url(&cluster.url())
-            .command_timeout(Duration::from_secs(20))
-            .connect()
-            .await
-            .unwrap();
-        Arc::new(Self { nodes: cluster.nodes()[..3].to_vec(), client, cluster })
-    }
-
     fn tag(&self, node: usize, salt: &str) -> String {
         tag_at(&self.client.slot_map(), &self.nodes[node], salt)
     }

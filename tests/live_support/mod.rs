@@ -6,10 +6,11 @@
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use keyslot::testkit::LocalCluster;
+use keyslot::testkit::{LocalCluster, Server};
 use keyslot::{Client, Command, Error, FromValue, NodeAddr, Slot, SlotMap, Value};
 
 /// Makes a test of each scenario (an `async fn(Server)`) for each of the servers, in a module named after it.
@@ -50,6 +51,24 @@ macro_rules! check_each {
 }
 
 pub(crate) use {check_each, on_every_server};
+
+/// Three primaries with a replica each, and a client with time for a failover.
+pub(crate) struct Fixture {
+    pub(crate) cluster: LocalCluster,
+    /// The primaries.
+    pub(crate) nodes: Vec<NodeAddr>,
+    pub(crate) client: Client,
+}
+
+impl Fixture {
+    pub(crate) async fn start(server: Server) -> Arc<Self> {
+        let builder = LocalCluster::builder().server(server).primaries(3).replicas(1);
+        let cluster = builder.node_timeout(Duration::from_secs(1)).start().await.unwrap();
+        let builder = Client::builder().url(&cluster.url()).command_timeout(Duration::from_secs(20));
+        let client = builder.connect().await.unwrap();
+        Arc::new(Self { nodes: cluster.nodes()[..3].to_vec(), client, cluster })
+    }
+}
 
 /// No check takes as long; one that does has lost a wake-up.
 const CHECK: Duration = Duration::from_secs(40);
