@@ -65,10 +65,19 @@ pub(super) async fn agreed(admin: &Admin, bumped: Option<&Member>) -> Result<Clu
         }
         let mut owners: Vec<Member> = bumped.cloned().into_iter().collect();
         owners.extend(early.doubted().map(Member::from));
+        // With a newer epoch they would be believed of slots that are not theirs.
+        owners.retain(|owner| !early.is_overrated(&owner.id));
         // One at a time: a second one's newer epoch would hide what the first one says.
-        if let Some(owner) = owners.iter().cycle().nth(round) {
-            insist(admin, &early, owner).await;
-            raise_epoch(admin, owner).await?;
+        match owners.iter().cycle().nth(round) {
+            Some(owner) => {
+                insist(admin, &early, owner).await;
+                raise_epoch(admin, owner).await?;
+            }
+            None => {
+                for owner in early.primaries().map(Member::from) {
+                    insist(admin, &early, &owner).await;
+                }
+            }
         }
         round += 1;
     }
@@ -128,7 +137,7 @@ pub(super) async fn raise_epoch(admin: &Admin, node: &Member) -> Result<()> {
     if others.clone().all(|other| other.myself.epoch < own) {
         return Ok(());
     }
-    if let Some(third) = others.find(|other| other.myself.epoch < own) {
+    if let Some(third) = others.find(|other| other.myself.epoch < own && !view.is_overrated(other.id())) {
         admin.peer(&third.addr).order(&bump).await?;
     }
     let begin = Instant::now();

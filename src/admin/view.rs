@@ -198,6 +198,15 @@ impl ClusterView {
         collision.map(|(epoch, _)| format!("several primaries have the epoch {epoch}"))
     }
 
+    /// Whether some node takes this one for the owner of slots that are not its own, by what it heard before. Were its epoch
+    /// raised now, that node would tell it to the true owner, which believes the newer epoch, gives the slots up and deletes
+    /// their keys.
+    pub(super) fn is_overrated(&self, id: &str) -> bool {
+        let Some(node) = self.node(id) else { return false };
+        let lines = self.nodes.iter().filter_map(|teller| teller.line_of(id));
+        lines.map(|line| line.slots.clone().without(&node.myself.slots)).any(|wrong| !wrong.is_empty())
+    }
+
     /// Owners of slots whom some node does not take for that.
     pub(super) fn doubted(&self) -> impl Iterator<Item = &NodeView> {
         self.primaries().filter(|node| {

@@ -44,7 +44,8 @@ pub enum ReadFrom {
     /// commands wait for it.
     Nearest,
     /// The replicas of this availability zone by turns, else the primary if it is in this zone, else as
-    /// [`ReadFrom::PreferReplica`]. Valkey tells zones (`availability-zone`) from 8.0 on.
+    /// [`ReadFrom::PreferReplica`]. Nodes tell each other's zones (`availability-zone` in `CLUSTER SHARDS`) from Valkey 9 on;
+    /// no other server does, and Valkey 8 tells each connection its own node's only, which is not asked for.
     Zone(Arc<str>),
 }
 

@@ -62,7 +62,8 @@ async fn works(
     let to = cluster.nodes().into_iter().take(3).find(|node| *node != from).unwrap();
     cluster.move_slot(slot, &from, &to).await.unwrap();
     assert_eq!(client.incr("key:7").await.unwrap(), 8);
-    assert_eq!(client.stats().moved, 1);
+    // None, if the client has asked for the topology since by itself.
+    assert!(client.stats().moved <= 1, "{:?}", client.stats());
     // Half of a move is told by ASK.
     let slot = Slot::of_key(b"key:8");
     let from = dialled(&client.slot_map().primary_of(slot).unwrap().addr);

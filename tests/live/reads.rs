@@ -10,7 +10,7 @@ use keyslot::{Client, Command, Commands, NodeAddr, ReadFrom, Slot};
 on_every_server! {
     all: reads_from_replicas ;
     since_7_0: ;
-    valkey_9_1: ;
+    valkey_9_1: reads_stay_in_their_zone ;
 }
 
 /// Policies that allow replicas.
@@ -65,9 +65,7 @@ impl Fixture {
     }
 
     async fn calls(&self, node: &NodeAddr) -> u64 {
-        let stats: String = ask(&self.cluster, node, Command::new("INFO").arg("commandstats")).await;
-        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls=")).unwrap_or("0");
-        line.split(',').next().unwrap().parse().unwrap()
+        gets_at(&self.cluster, node).await
     }
 }
 
@@ -165,4 +163,67 @@ async fn reads_go_on_through_a_failover(fixture: Arc<Fixture>) {
     assert_eq!(readers[2].incr(&key).await.unwrap(), 2);
     // Without a replica left the promoted one answers alone.
     assert_eq!(readers[0].get::<i64>(&key).await.unwrap(), 2);
+}
+
+async fn reads_stay_in_their_zone(server: Server) {
+    let cluster = LocalCluster::builder().server(server).replicas(2).start().await.unwrap();
+    let primary = cluster.nodes()[0].clone();
+    let replicas = cluster.replicas_of(&primary).await.unwrap();
+    for node in cluster.nodes() {
+        let zone = match replicas.iter().position(|replica| *replica == node) {
+            Some(place) => format!("zone-{place}"),
+            None => "zone-of-primaries".to_owned(),
+        };
+        let set = Command::new("CONFIG SET").arg("availability-zone").arg(zone);
+        ask::<()>(&cluster, &node, set).await;
+    }
+    let client = Client::connect(cluster.url()).await.unwrap();
+    let key = tag_at(&client.slot_map(), &primary, "zone");
+    client.set(&key, 1).await.unwrap();
+    for (zone, expected) in [
+        ("zone-0", [0, 40, 0]),
+        ("zone-1", [0, 0, 40]),
+        ("zone-of-primaries", [40, 0, 0]),
+        // As replicas first.
+        ("elsewhere", [0, 20, 20]),
+    ] {
+        // The nodes tell each other their zones now and then.
+        let reader = until(&format!("all know the zones, {zone} among them"), async || {
+            let reader = Client::builder().url(&cluster.url()).read_from(ReadFrom::zone(zone));
+            let reader = reader.connect().await.unwrap();
+            reader.slot_map().nodes().iter().all(|node| node.zone.is_some()).then_some(reader)
+        })
+        .await;
+        until("the replicas have the key", async || {
+            let mut has_all = true;
+            for replica in &replicas {
+                has_all &= ask::<i64>(&cluster, replica, Command::new("DBSIZE")).await == 1;
+            }
+            has_all.then_some(())
+        })
+        .await;
+        let nodes = [&primary, &replicas[0], &replicas[1]];
+        let before = gets(&cluster, nodes).await;
+        for _ in 0..40 {
+            assert_eq!(reader.get::<i64>(&key).await.unwrap(), 1);
+        }
+        let after = gets(&cluster, nodes).await;
+        let seen: [u64; 3] = std::array::from_fn(|node| after[node] - before[node]);
+        assert_eq!(seen, expected, "{zone}");
+    }
+}
+
+async fn gets(cluster: &LocalCluster, nodes: [&NodeAddr; 3]) -> [u64; 3] {
+    let mut counts = [0; 3];
+    for (count, node) in counts.iter_mut().zip(nodes) {
+        *count = gets_at(cluster, node).await;
+    }
+    counts
+}
+
+/// The `GET`s that this node has executed.
+async fn gets_at(cluster: &LocalCluster, node: &NodeAddr) -> u64 {
+    let stats: String = ask(cluster, node, Command::new("INFO").arg("commandstats")).await;
+    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls=")).unwrap_or("0");
+    line.split(',').next().unwrap().parse().unwrap()
 }
