@@ -13,7 +13,7 @@
 //!
 //! # Features
 //!
-//! None is on by default, and each only adds. Crates are those that it brings beside the 38 of none, tokio and all below it
+//! None is on by default, and each only adds. Crates are those that it brings beside the 35 of none, tokio and all below it
 //! included (`cargo tree -e normal` on Linux); many programs have some of them anyway:
 //!
 //! | feature | what it adds | dependencies | crates |
