@@ -7,7 +7,7 @@ use crate::admin::membership::{fail_over, forget_lost, meet, remove, replicate};
 use crate::admin::moves::move_slots;
 use crate::admin::progress::Reporter;
 use crate::admin::restart::{Restarter, restart};
-use crate::admin::settle::{agreed, heard_by_all, not_well, raise_epoch, until};
+use crate::admin::settle::{agreed, disowned, heard_by_all, not_well, raise_epoch, until};
 use crate::admin::slot_move::{return_keys, setslot, tell_all};
 use crate::admin::slots::Slots;
 use crate::admin::step::{Member, Step};
@@ -80,23 +80,19 @@ async fn all_accepted(admin: &Admin, node: &Member, commands: &[Command]) -> Res
     Ok(())
 }
 
-/// Takes slots whose owner, if anyone, is only believed to be one. Others believe the newer epoch.
+/// Takes slots that nobody says are his. Others believe the newer epoch.
 ///
-/// Which it must have before: whoever takes another with a newer one for the owner says so, and the node would give the slots
-/// up again and delete their keys. `BUMPEPOCH` alone leaves it as it is if the node has not heard of the newer ones.
+/// A node that takes another for the owner of one of them, as one that has not heard of a `DELSLOTS` does, would tell the
+/// claimant so as soon as that other one has the newer epoch, by a failover or a collision; and the claimant would give the
+/// slot up and delete its keys. So all that answer forget first whom they take for the owner: then no epoch matters to them.
+/// Replicas, too, which nobody can tell of an owner by `SETSLOT`; they hear it from the claimant.
 async fn claim(admin: &Admin, node: &Member, slots: &Slots) -> Result<()> {
+    // For those that do not answer now.
     raise_epoch(admin, node).await?;
-    let view = admin.view().await?;
-    let claimant = view
-        .node(&node.id)
-        .ok_or_else(|| Error::usage(format!("{node} is to take slots and does not answer; plan again")))?;
-    let believed: Vec<Slot> =
-        slots.iter().filter(|slot| claimant.owner(*slot).is_some_and(|id| *id != node.id)).collect();
-    let own: Vec<Slot> = slots.iter().filter(|slot| !claimant.myself.slots.contains(*slot)).collect();
+    let view = disowned(admin, node, &slots.0).await?;
+    let serves = |slot: &Slot| view.owner(*slot).is_some_and(|owner| *owner.id() == node.id);
+    let own: Vec<Slot> = slots.iter().filter(|slot| !serves(slot)).collect();
     let mut commands = Vec::new();
-    if !believed.is_empty() {
-        commands.push(Command::new("CLUSTER DELSLOTS").args(believed));
-    }
     if !own.is_empty() {
         commands.push(Command::new("CLUSTER ADDSLOTS").args(own));
     }

@@ -13,6 +13,7 @@ use crate::admin::step::Member;
 use crate::admin::view::{ClusterView, NodeView};
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::slot::Slot;
 use crate::topology::slot_set::SlotSet;
 
 /// Between two looks: gossip takes milliseconds where it is told at once, and a second where it is not.
@@ -102,16 +103,86 @@ pub(super) async fn heard_by_all(admin: &Admin, owner: &Member, slots: &SlotSet)
     }
 }
 
+/// Has all that answer forget whom they take for the owner of slots that `claimant` is about to take, and returns a view in
+/// which they have. What the claimant serves already stays.
+///
+/// # Errors
+///
+/// `Usage` if a slot has an owner by now, or the claimant is no primary any more; `Timeout` if a node does not forget.
+///
+/// # Cancel safety
+///
+/// Dropped, some have forgotten, which is safe: nobody serves the slots.
+pub(super) async fn disowned(admin: &Admin, claimant: &Member, slots: &SlotSet) -> Result<ClusterView> {
+    let limit = admin.options().agreement_timeout;
+    let deadline = Instant::now() + limit;
+    let mut pause = FIRST_LOOK;
+    loop {
+        let view = admin.view().await?;
+        let Some(node) = view.node(&claimant.id).filter(|node| node.is_primary()) else {
+            let text = format!("{claimant} was to take slots and does not answer as a primary; plan again");
+            return Err(Error::usage(text));
+        };
+        let wanted = slots.clone().without(&node.myself.slots);
+        let serves = |other: &&NodeView| wanted.iter().any(|slot| other.myself.slots.contains(slot));
+        if let Some(owner) = view.primaries().find(serves) {
+            let text =
+                format!("{claimant} was to take slots that nobody serves, and {owner} does; plan again");
+            return Err(Error::usage(text));
+        }
+        let mut is_anyone_wrong = false;
+        for teller in &view.nodes {
+            let believed: Vec<Slot> = wanted.iter().filter(|slot| teller.owner(*slot).is_some()).collect();
+            if believed.is_empty() {
+                continue;
+            }
+            if Instant::now() >= deadline {
+                let text = format!(
+                    "{teller} still takes somebody for the owner of slots that nobody serves, {limit:?} after it was \
+                     told CLUSTER DELSLOTS"
+                );
+                return Err(Error::new(ErrorKind::Timeout, Outcome::MaybeExecuted, text));
+            }
+            is_anyone_wrong = true;
+            forget_owner(admin, teller, believed).await;
+        }
+        if !is_anyone_wrong {
+            return Ok(view);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_LOOK);
+    }
+}
+
+/// The node takes nobody for the owner of the slots any more. Of one of which it has heard meanwhile it says that there is
+/// no owner, or another; so the answers do not matter, and the next look tells.
+async fn forget_owner(admin: &Admin, node: &NodeView, slots: Vec<Slot>) {
+    let forget: Vec<Command> =
+        slots.into_iter().map(|slot| Command::new("CLUSTER DELSLOTS").arg(slot)).collect();
+    drop(admin.peer(&node.addr).ask_all(&forget).await);
+}
+
 /// Tells everybody once more what the node owns: a replica that was promoted while slots left its shard was told by nobody.
+///
+/// Replicas cannot be told of an owner; they forget the one that they know, and believe the next who says that it is he.
 async fn insist(admin: &Admin, view: &ClusterView, owner: &Member) {
     let Some(node) = view.node(&owner.id).filter(|node| node.is_primary()) else { return };
-    for other in view.primaries().filter(|other| other.id() != node.id()) {
-        let told =
-            node.myself.slots.iter().filter(|slot| other.owner(*slot).is_none_or(|id| id != node.id()));
-        // Refused by one that has keys of the slot: then it is for `fix` to decide whose they are.
-        let told: Vec<Command> =
-            told.map(|slot| Command::new("CLUSTER SETSLOT").arg(slot).arg("NODE").arg(&*owner.id)).collect();
-        drop(admin.peer(&other.addr).ask_all(&told).await);
+    for other in view.nodes.iter().filter(|other| other.id() != node.id()) {
+        let doubted = |slot: &Slot| match other.owner(*slot) {
+            Some(known) => known != node.id(),
+            None => other.is_primary(),
+        };
+        let is_his = |slot: &Slot| view.owner(*slot).is_some_and(|owner| owner.id() == node.id());
+        let doubted = node.myself.slots.iter().filter(doubted).filter(is_his);
+        if other.is_primary() {
+            // Refused by one that has keys of the slot: then it is for `fix` to decide whose they are.
+            let told: Vec<Command> = doubted
+                .map(|slot| Command::new("CLUSTER SETSLOT").arg(slot).arg("NODE").arg(&*owner.id))
+                .collect();
+            drop(admin.peer(&other.addr).ask_all(&told).await);
+        } else {
+            forget_owner(admin, other, doubted.collect()).await;
+        }
     }
 }
 

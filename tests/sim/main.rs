@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_claims;
 mod admin_groups;
 mod admin_import;
 mod admin_members;
