@@ -295,7 +295,7 @@ impl Core {
         let demoted = failed_over(old.map(), &map);
         let now = Instant::now();
         let mut kept: HashMap<&NodeAddr, &Arc<NodePool>> = HashMap::new();
-        let mut dead = Vec::new();
+        let (mut dead, mut handed_over) = (Vec::new(), Vec::new());
         for (addr, pool) in old.nodes_with_pools() {
             let is_alive = || {
                 let node = map.index_of(addr).and_then(|index| map.node(index));
@@ -304,6 +304,7 @@ impl Core {
             if demoted.contains(addr) && !is_alive() {
                 dead.push(Arc::clone(pool));
             } else if demoted.contains(addr) {
+                handed_over.push(Arc::clone(pool));
                 topology.retired.push((Arc::clone(pool), now + DEMOTED_GRACE));
             } else if map.index_of(addr).is_some() {
                 kept.insert(addr, pool);
@@ -320,6 +321,7 @@ impl Core {
         // First the new routes, then the end of the old pools: who is refused by one finds its successor.
         self.routes.store(Arc::new(routes));
         topology.retired.iter().for_each(|(pool, _)| pool.retire());
+        handed_over.iter().for_each(|pool| pool.demote());
         dead.iter().for_each(|pool| pool.sever());
         if is_news {
             self.topology_feed.publish(old.map(), self.routes().map(), &self.counters);

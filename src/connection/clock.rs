@@ -1,6 +1,6 @@
 //! [`Clock`]: the one timer of a link, for deadlines, for silence, and for signs of life.
 //!
-//! Its time is not moved by each command. While something is under way it rings twice within the silence that gives
+//! Its time is not moved by each command. While something is under way it rings twice within the silence that first gives
 //! reason to doubt; while nothing is, once for each sign of life that is due. Between the two it is moved at most once
 //! for each ring, so a caller who sends one command after the other pays for none of it.
 
@@ -76,9 +76,9 @@ impl Clock {
         }
     }
 
-    /// Whether nothing was received for so long, at the last ring, although something was under way.
-    pub(super) fn is_silent_for(&self, now: Instant, time: Duration) -> bool {
-        self.silent_since.is_some_and(|since| now.duration_since(since) >= time)
+    /// For how long nothing was received, as of the last ring, although something was under way.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        self.silent_since.map_or(Duration::ZERO, |since| now.duration_since(since))
     }
 
     fn set(&mut self, set_for: SetFor, at: Instant) {

@@ -34,9 +34,16 @@ use crate::protocol::value::Value;
 /// How much room a read has at least, unless a large string is read to its end.
 const READ: usize = 16 << 10;
 
-/// How often a node that is silent for too long gives reason to look at the topology: whoever waits for it shall not wait for
+/// A node that is silent for so long gives reason to look at the topology, and again after twice the time, and so on: it may
+/// be about to hand over to another, in which time it answers nobody, and Redis 6.2 forgets then whom it has let wait.
+const FIRST_DOUBT: Duration = Duration::from_millis(100);
+
+/// How often a node that is silent for too long (`Config::silence`) gives that reason: whoever waits for it shall not wait for
 /// long once it has a successor.
 const DOUBT: Duration = Duration::from_millis(50);
+
+/// A node that has handed over to another answers `MOVED` at once; one that is silent for so long has forgotten who waits.
+const DEMOTED_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Parts that one system call writes.
 const SLICES: usize = 32;
@@ -322,8 +329,15 @@ impl<'a> Conversation<'a> {
         }
         let now = Instant::now();
         // Commands that come later have their full time from now on, so this is early enough for them as well.
-        let usual = (config.silence / 2).min(config.command_timeout);
-        let look = now + if clock.is_silent_for(now, config.silence) { usual.min(DOUBT) } else { usual };
+        let silence = clock.silence(now);
+        let pause = if silence >= config.silence {
+            DOUBT
+        } else if silence >= FIRST_DOUBT {
+            silence.min(config.silence - silence)
+        } else {
+            FIRST_DOUBT / 2
+        };
+        let look = now + pause.min(config.command_timeout);
         let queued = self.shared.lock().outgoing.first_deadline();
         let under_way = [first_deadline(&self.in_flight), self.writing.first_deadline()];
         let first = under_way.into_iter().chain([queued]).flatten().min();
@@ -364,7 +378,17 @@ impl<'a> Conversation<'a> {
             }
             return Ok(());
         }
-        let Some(silent_for) = silence.filter(|silence| *silence >= config.silence) else { return Ok(()) };
+        let Some(silent_for) = silence.filter(|silence| *silence >= FIRST_DOUBT) else { return Ok(()) };
+        if silent_for >= DEMOTED_PATIENCE && self.shared.lock().is_demoted {
+            return Err(LossCause::Retired);
+        }
+        if silent_for < config.silence {
+            // Nobody takes over from a replica.
+            if clock.is_patient {
+                self.context.observer.troubled(&self.shared.node);
+            }
+            return Ok(());
+        }
         // Nobody loses anything by the end of a link that waits for its own question alone.
         let is_only_asked = self.writing.is_empty() && self.in_flight.iter().all(Entry::is_question);
         let patience = if is_only_asked { Duration::ZERO } else { config.command_timeout };

@@ -186,6 +186,13 @@ impl Link {
         self.shared.lock().state = QueueState::Closed;
     }
 
+    /// [`Link::refuse_new`] of a node that has handed over to another and lives: it is waited for only while it answers.
+    pub(crate) fn demote(&self) {
+        let mut queue = self.shared.lock();
+        queue.state = QueueState::Closed;
+        queue.is_demoted = true;
+    }
+
     /// Closes the connection now. What was sent and not answered is not executed later, if this can be prevented.
     pub(crate) fn sever(&self) {
         self.shared.lock().is_severed = true;

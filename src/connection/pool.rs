@@ -217,6 +217,13 @@ impl NodePool {
         self.exclusive_links().close();
     }
 
+    /// [`NodePool::retire`] of a node that has handed over to another and lives: a shared connection on which it is silent is
+    /// closed sooner.
+    pub(crate) fn demote(&self) {
+        self.retire();
+        self.made_links().for_each(Link::demote);
+    }
+
     /// Closes the connections now, those that callers hold included.
     pub(crate) fn sever(&self) {
         self.reader.get_or_init(|| None);

@@ -51,6 +51,8 @@ pub(super) struct Queue {
     pub(super) state: QueueState,
     /// The connection was closed over the heads of its callers, who may send elsewhere what it was sent.
     pub(super) is_severed: bool,
+    /// The node has handed over to another: what it does not answer soon, it has forgotten.
+    pub(super) is_demoted: bool,
     /// The task, if it sleeps.
     pub(super) sleeper: Option<Waker>,
     /// When the task was woken for the commands that are queued now and have its next turn.

@@ -52,7 +52,7 @@ async fn the_default_of_ten_seconds_and_the_clients_own_hold_for_every_command()
 async fn the_time_counts_from_the_first_poll() {
     let cluster = three();
     let client = connect(&cluster).await;
-    cluster.inject(Fault::new(FaultKind::LoseReply).command("INCR").times(1));
+    cluster.inject(Fault::new(FaultKind::Silence).command("INCR").times(1));
     let request = client.incr("k").timeout(SECOND);
     sleep(5 * SECOND).await;
     let begin = Instant::now();

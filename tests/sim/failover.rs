@@ -61,6 +61,25 @@ async fn the_wait_ends_soon_after_the_promotion() {
     assert!(late < 300 * MS, "{late:?} after the promotion");
 }
 
+/// As Redis 6.2 does with those whom it has let wait.
+#[tokio::test(start_paused = true)]
+async fn who_is_forgotten_by_a_primary_that_hands_over_goes_on_soon() {
+    let (cluster, client, primary, replica) = started(Profile::Redis62).await;
+    cluster.inject(Fault::new(FaultKind::Silence).command("SET").node(&primary));
+    let (set, promoted) = soon(async {
+        futures::join!(client.set("k", "2"), async {
+            sleep(3 * MS).await;
+            cluster.promote(&replica).unwrap();
+            cluster.elapsed()
+        })
+    })
+    .await;
+    set.unwrap();
+    let late = cluster.elapsed() - promoted;
+    assert!(late < 300 * MS, "{late:?} after the promotion");
+    assert_eq!(executed_at(&cluster, "SET k 2"), [replica]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_count_in_flight_at_the_death_is_perhaps_executed_and_never_twice() {
     for delay in [0, 1, 5, 50] {
