@@ -232,6 +232,34 @@ async fn a_node_is_named_by_its_address_or_the_beginning_of_its_id() {
     assert!(outcome.status == 2 && outcome.err.contains("give more of it"), "{outcome:?}");
 }
 
+/// A reader that has gone.
+struct Shut;
+
+impl Write for Shut {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_error_to_tell_of() {
+    let cluster = SimCluster::builder().start().await.unwrap();
+    let url = cluster.url();
+    for words in [&["info"][..], &["check", "--json"]] {
+        let err = Page::default();
+        let mut screen =
+            Screen { out: Box::new(Shut), err: Box::new(err.clone()), answers: None, draws: false };
+        let words = [&["cluster_admin", "--url", &url], words].concat();
+        let words = words.into_iter().map(OsString::from);
+        assert_ne!(task::run(words, &mut screen).await, 0, "not all was said");
+        assert!(!err.text().contains("Broken pipe") && !err.text().contains("written"), "{}", err.text());
+    }
+}
+
 #[tokio::test]
 async fn the_picture_shows_every_slot_once() {
     let cluster = SimCluster::builder().replicas(1).start().await.unwrap();

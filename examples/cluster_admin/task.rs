@@ -31,23 +31,40 @@ pub(crate) struct Failure {
     text: String,
     /// What to do about it.
     hint: Option<&'static str>,
+    /// Whoever read the output has seen enough, as `head`: the status is all that is left to say.
+    is_silent: bool,
     /// What had happened until then, for a reader of JSON.
     pub(crate) so_far: Option<Value>,
 }
 
 impl Failure {
     pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self { code: USAGE, kind: "Usage".to_owned(), text: text.into(), hint: None, so_far: None }
+        Self {
+            code: USAGE,
+            kind: "Usage".to_owned(),
+            text: text.into(),
+            hint: None,
+            is_silent: false,
+            so_far: None,
+        }
     }
 
     pub(crate) fn failed(text: impl Into<String>) -> Self {
-        Self { code: ILL, kind: "Failed".to_owned(), text: text.into(), hint: None, so_far: None }
+        Self {
+            code: ILL,
+            kind: "Failed".to_owned(),
+            text: text.into(),
+            hint: None,
+            is_silent: false,
+            so_far: None,
+        }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::failed(format!("the output cannot be written: {error}"))
+        let is_silent = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { is_silent, ..Self::failed(format!("the output cannot be written: {error}")) }
     }
 }
 
@@ -68,7 +85,14 @@ impl From<keyslot::Error> for Failure {
             _other => None,
         };
         let code = if error.kind() == ErrorKind::Config { USAGE } else { ILL };
-        Self { code, kind: format!("{:?}", error.kind()), text: error.to_string(), hint, so_far: None }
+        Self {
+            code,
+            kind: format!("{:?}", error.kind()),
+            text: error.to_string(),
+            hint,
+            is_silent: false,
+            so_far: None,
+        }
     }
 }
 
@@ -86,6 +110,7 @@ pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>, screen: &
     };
     match perform(&options, screen).await {
         Ok(code) => code,
+        Err(failure) if failure.is_silent => failure.code,
         Err(failure) => {
             // If even that cannot be written, the status says it.
             let _nobody_reads = report(screen, options.json, &failure);
