@@ -102,7 +102,8 @@ pub enum Step {
         /// Which.
         slots: Slots,
     },
-    /// A primary takes slots that nobody serves.
+    /// A primary takes slots that nobody serves. All nodes forget first whom they take for their owner (`CLUSTER DELSLOTS`),
+    /// so that none tells the new one of another.
     ClaimSlots {
         /// Who.
         node: Member,
