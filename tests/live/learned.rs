@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::live_support::{ask, on_every_server, primaries, tag_at};
 use futures::future::join_all;
 use keyslot::testkit::{LocalCluster, Server};
-use keyslot::{Client, Command, Commands, ErrorKind, NodeAddr, Outcome, Value};
+use keyslot::{Client, Command, Commands, ErrorKind, NodeAddr, Outcome, Slot, Value};
 
 on_every_server! {
     all: commands_under_other_names_are_asked_for_once_and_routed ;
@@ -98,7 +98,25 @@ async fn commands_under_other_names_are_asked_for_once_and_routed(server: Server
     assert_eq!(error.outcome(), Outcome::Rejected);
     let explained = client.explain(&Command::new("MY.RANGE").arg("key7").arg(0).arg(2)).unwrap();
     assert!(explained.only_reads, "{explained}");
-    assert_eq!(explained.parts[0].slot, Some(keyslot::Slot::of_key(b"key7")));
+    assert_eq!(explained.parts[0].slot, Some(Slot::of_key(b"key7")));
+
+    // They follow their keys out of a slot that is half moved, and behind one that has moved.
+    for (key, moves_all) in [("key8", false), ("key9", true)] {
+        let slot = Slot::of_key(key.as_bytes());
+        let from = client.slot_map().primary_of(slot).unwrap().addr.clone();
+        let to = nodes.iter().find(|node| **node != from).unwrap();
+        if moves_all {
+            cluster.move_slot(slot, &from, to).await.unwrap();
+        } else {
+            cluster.open_slot(slot, &from, to).await.unwrap();
+            cluster.migrate_keys(slot, &from, to, 10).await.unwrap();
+        }
+        let append = Command::new("MY.APPEND").arg(key).arg("?");
+        assert_eq!(client.execute::<i64>(append).await.unwrap(), 7);
+        let range = Command::new("MY.RANGE").arg(key).arg(5).arg(6);
+        assert_eq!(client.execute::<String>(range).await.unwrap(), "!?");
+    }
+    assert!(client.stats().asked > 0, "{:?}", client.stats());
 }
 
 async fn a_command_that_a_server_says_may_block_delays_no_other(server: Server) {
