@@ -182,7 +182,7 @@ async fn both_tries_have_one_deadline() {
     let (cluster, _a, b) = FakeCluster::of_two();
     b.answers(|call| match call.word(0).as_str() {
         "EVALSHA" => Answer::Late(Duration::from_millis(600), error("NOSCRIPT No matching script.")),
-        "EVAL" => Answer::Swallow,
+        "EVAL" => Answer::Late(Duration::from_secs(3600), int(1)),
         _ => Answer::Usual,
     });
     let client = cluster.builder().connect().await.unwrap();
