@@ -60,8 +60,8 @@ use nemesis::{Kinds, Nemesis};
 use stage::{Done, Stage};
 use watch::Watch;
 
-/// How long the nemesis rages in each test unless the environment says otherwise.
-const SECONDS: u64 = 8;
+/// How long the nemesis rages in each test unless the environment says otherwise: five minutes in all.
+const SECONDS: u64 = 30;
 
 /// A longer run is judged in rounds, each with keys of its own, so that its history fits into memory.
 const ROUND: Duration = Duration::from_secs(60);

@@ -2,6 +2,8 @@
 //! nodes all come through them. The test itself, and `MIGRATE`, go directly.
 
 use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use keyslot::testkit::{LocalCluster, Server};
@@ -201,10 +203,31 @@ impl Stage {
             };
             let replication = told(Command::new("INFO").arg("replication")).await;
             let nodes = told(Command::new("CLUSTER NODES")).await;
+            let process = self.processes(&node.addr);
             let log = self.cluster.log_tail(&node.addr);
-            text += &format!("\nnode {place}, {} {}\n{nodes}\n{replication}\n{log}\n", node.addr, node.id);
+            text += &format!(
+                "\nnode {place}, {} {}\n{process}{nodes}\n{replication}\n{log}\n",
+                node.addr, node.id
+            );
         }
         text
+    }
+
+    /// What the system says of each process of a node, a line each: one that answers nobody may be stopped, wait for the disk
+    /// or sleep.
+    fn processes(&self, addr: &NodeAddr) -> String {
+        let folder = self.cluster.folder().join(addr.port().to_string());
+        let Ok(all) = fs::read_dir("/proc") else { return String::new() };
+        let of_node = all.flatten().map(|process| process.path()).filter(|process| {
+            fs::read_link(process.join("cwd")).is_ok_and(|working_folder| working_folder == folder)
+        });
+        let told = |process: PathBuf| {
+            let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
+            let status = read("status");
+            let state = status.lines().find(|line| line.starts_with("State:")).unwrap_or_default();
+            format!("process {}: {state}, waits in {}\n", process.display(), read("wchan"))
+        };
+        of_node.map(told).collect()
     }
 
     async fn roles(&self, shard: usize) -> Done<Roles> {
