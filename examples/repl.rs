@@ -13,7 +13,7 @@ use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use keyslot::{Client, Command, Value, Way};
+use keyslot::{Client, Command, Value};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -24,10 +24,13 @@ use rustyline::{Context, Editor, Helper};
 
 #[path = "shared/cluster.rs"]
 mod cluster;
+#[path = "shared/shown.rs"]
+mod shown;
 #[path = "shared/url_option.rs"]
 mod url_option;
 
 use cluster::Cluster;
+use shown::shown;
 
 const HELP: &str = "\
 Sends the commands that you type, and shows slot, node, redirects and time of each.
@@ -106,81 +109,11 @@ async fn send(client: &Client, words: &[String]) {
     let Some(command) = command(words) else { return };
     let (reply, way) = client.execute::<Value>(command).traced().await;
     match reply {
-        Ok(value) => println!("{}", shown(&value, 0)),
+        Ok(value) => println!("{}", shown(&value)),
         // The error names the command, the node and the outcome.
         Err(error) => println!("(error) {error}"),
     }
-    println!("  [{}]", taken(&way));
-}
-
-/// The way that a command has taken, in a line.
-fn taken(way: &Way) -> String {
-    const SHOWN: usize = 3;
-    let mut told: Vec<String> = way
-        .parts
-        .iter()
-        .take(SHOWN)
-        .map(|part| {
-            let node = part.node.as_ref().map_or_else(|| "no node".to_owned(), ToString::to_string);
-            part.slot.map_or_else(|| node.clone(), |slot| format!("slot {slot} at {node}"))
-        })
-        .collect();
-    if let Some(more) = way.parts.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        told.push(format!("and {more} more"));
-    }
-    if told.is_empty() {
-        return "not sent".to_owned();
-    }
-    let redirects: Vec<String> = way.redirects().map(ToString::to_string).collect();
-    let redirects = if redirects.is_empty() { "no redirect".to_owned() } else { redirects.join(", ") };
-    // One for each part is no news.
-    let attempts = match way.attempts() {
-        attempts if usize::try_from(attempts) == Ok(way.parts.len()) => String::new(),
-        attempts => format!("; {attempts} attempts"),
-    };
-    format!("{}; {redirects}{attempts}; {:.1?}", told.join(", "), way.elapsed)
-}
-
-/// As `redis-cli` does: numbered, and what is nested is set in by `margin`.
-fn shown(value: &Value, margin: usize) -> String {
-    match value {
-        Value::Nil => "(nil)".to_owned(),
-        Value::Int(number) => format!("(integer) {number}"),
-        Value::Double(number) => format!("(double) {number}"),
-        Value::Bool(is_true) => format!("({is_true})"),
-        Value::Simple(text) | Value::BigNumber(text) | Value::Verbatim { text, .. } => {
-            String::from_utf8_lossy(text).into_owned()
-        }
-        Value::Bulk(text) => format!("\"{}\"", text.escape_ascii()),
-        Value::Error(error) => format!("(error) {error}"),
-        Value::Array(list) | Value::Push(list) => numbered("array", ')', list, margin, shown),
-        Value::Set(list) => numbered("set", '~', list, margin, shown),
-        Value::Map(pairs) => numbered("hash", '#', pairs, margin, |(key, value), at| {
-            let below = match value {
-                Value::Array(list) | Value::Set(list) if !list.is_empty() => format!("\n{:at$}", ""),
-                Value::Map(pairs) if !pairs.is_empty() => format!("\n{:at$}", ""),
-                _ => " ".to_owned(),
-            };
-            format!("{} =>{below}{}", shown(key, at), shown(value, at))
-        }),
-        other => format!("{other:?}"),
-    }
-}
-
-/// An element a line, with its number and the mark of what it is in; `shown` is told where it begins.
-fn numbered<T>(
-    kind: &str,
-    mark: char,
-    list: &[T],
-    margin: usize,
-    shown: impl Fn(&T, usize) -> String,
-) -> String {
-    if list.is_empty() {
-        return format!("(empty {kind})");
-    }
-    let width = list.len().to_string().len();
-    let line = |(place, element)| format!("{place:>width$}{mark} {}", shown(element, margin + width + 2));
-    (1..=list.len()).zip(list).map(line).collect::<Vec<String>>().join(&format!("\n{:margin$}", ""))
+    println!("  [{way}]");
 }
 
 impl Completer for Names {
