@@ -82,15 +82,30 @@ struct Settings {
     idempotent: bool,
 }
 
-/// The slots of the keys that were marked by [`Command::key`].
+/// The slots of the keys that were marked by [`Command::key`]. Small, as all of a command: thousands wait at a time, each in memory
+/// that was not looked at for long when its reply comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keys {
     /// No argument was marked: the table says where the keys are, if there are any.
     Unmarked,
     /// All marked keys are in this slot; the first of them is the argument at `first`.
-    Same { slot: Slot, first: usize },
+    Same { slot: Slot, first: u32 },
     /// The keys at these two arguments are in different slots.
-    Crossing { first: usize, other: usize },
+    Crossing { first: u32, other: u32 },
+}
+
+impl Keys {
+    /// With the key at `place`, which is in `slot`.
+    #[inline]
+    pub(crate) fn and(self, place: usize, slot: Slot) -> Self {
+        // No command has more arguments than a server can count.
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        match self {
+            Self::Unmarked => Self::Same { slot, first: place },
+            Self::Same { slot: same, first } if same != slot => Self::Crossing { first, other: place },
+            settled @ (Self::Same { .. } | Self::Crossing { .. }) => settled,
+        }
+    }
 }
 
 impl Command {
@@ -204,7 +219,7 @@ impl Command {
 
     /// Sends the command to the primary of `slot`, as if it had a key there.
     pub(crate) fn set_slot(&mut self, slot: Slot) {
-        self.keys = Keys::Same { slot, first: self.body.args() };
+        self.keys = Keys::Unmarked.and(self.body.args(), slot);
     }
 
     #[inline]
@@ -216,7 +231,7 @@ impl Command {
         }
         let place = self.body.args();
         let Some(slot) = key.write_arg(ArgWriter::key(&mut self.body)).slot() else { return };
-        self.mark(place, slot);
+        self.keys = self.keys.and(place, slot);
     }
 
     /// Sends the command to `target` instead of where its keys and its policy say.
@@ -344,16 +359,8 @@ impl Command {
     pub(crate) fn mark_keys<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) {
         for key in keys {
             let place = self.body.iter().position(|arg| arg == key).unwrap_or_default();
-            self.mark(place, Slot::of_key(key));
+            self.keys = self.keys.and(place, Slot::of_key(key));
         }
-    }
-
-    fn mark(&mut self, place: usize, slot: Slot) {
-        self.keys = match self.keys {
-            Keys::Unmarked => Keys::Same { slot, first: place },
-            Keys::Same { slot: same, first } if same != slot => Keys::Crossing { first, other: place },
-            keys @ (Keys::Same { .. } | Keys::Crossing { .. }) => keys,
-        };
     }
 
     /// Whether sending it once more after it may have been executed does no harm.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::task::unconstrained;
+use tokio::time::Instant;
 
 use crate::cluster::core::Core;
 use crate::cluster::executor::{FirstAttempt, execute};
@@ -66,7 +67,8 @@ enum State<'a> {
     Sent {
         slot: Slot,
         is_replica: bool,
-        deadline: Deadline,
+        /// The deadline, of the client's own time.
+        at: Option<Instant>,
         pending: Pending,
     },
     /// Everything else: redirects, retries, splits, exclusive connections. It has the command; its name stays here.
@@ -206,9 +208,9 @@ fn poll_reply<'a, R: FromValue>(
         match state {
             State::New => match start(core, command, cx.waker()) {
                 // Its task has the waker, and has not run yet.
-                Ok(State::Sent { slot, is_replica, deadline, pending }) => {
+                Ok(State::Sent { slot, is_replica, at, pending }) => {
                     operation.asked(pending.node());
-                    *state = State::Sent { slot, is_replica, deadline, pending };
+                    *state = State::Sent { slot, is_replica, at, pending };
                     return Poll::Pending;
                 }
                 Ok(next) => *state = next,
@@ -217,7 +219,7 @@ fn poll_reply<'a, R: FromValue>(
                     return Poll::Ready(Err(error));
                 }
             },
-            State::Sent { slot, is_replica, deadline, pending } => {
+            State::Sent { slot, is_replica, at, pending } => {
                 let reply = ready!(Pin::new(&mut *pending).poll(cx));
                 match reply {
                     Ok(value) if is_final(&value, *is_replica && core.config.check_missing) => {
@@ -228,7 +230,7 @@ fn poll_reply<'a, R: FromValue>(
                         let (node, is_replica) = (pending.node().clone(), *is_replica);
                         let place = core.place_of(command, Place::Slot(*slot));
                         let first = FirstAttempt { node, place, is_replica, reply };
-                        let deadline = *deadline;
+                        let deadline = Deadline { at: *at, limit: core.config.command_timeout };
                         *state = follow(core, command, Some(first), deadline);
                     }
                 }
@@ -280,7 +282,7 @@ fn start<'a>(core: &'a Core, command: &mut Command, waker: &Waker) -> Result<Sta
         return Ok(follow(core, command, None, Deadline::after(limit)));
     };
     match link.send(command, room, limit, waker) {
-        Ok((pending, at)) => Ok(State::Sent { slot, is_replica, deadline: Deadline { at, limit }, pending }),
+        Ok((pending, at)) => Ok(State::Sent { slot, is_replica, at, pending }),
         // The node is down for now: the executor asks for a refresh and tries until the deadline.
         Err(_) => Ok(follow(core, command, None, Deadline::after(limit))),
     }

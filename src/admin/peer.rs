@@ -13,7 +13,7 @@ use crate::config::credentials::Credentials;
 use crate::connection::budget::{Bound, Budget};
 use crate::connection::link::{Link, Refusal};
 use crate::connection::link_context::LinkContext;
-use crate::connection::loss::{ConnectError, Loss, LossCause};
+use crate::connection::loss::{ConnectError, LossCause};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::node::NodeAddr;
 use crate::protocol::server_error::ServerError;
@@ -98,22 +98,24 @@ impl Peer {
             let limit = self.time_of(command);
             let reply = match sent {
                 Err(Refusal(cause)) => Err(self.lost(command, Outcome::NotSent, &cause)),
-                Ok((pending, _no_deadline)) => match timeout(limit.saturating_sub(heard.elapsed()), pending)
-                    .await
-                {
-                    Ok(Ok(value)) => {
-                        heard = Instant::now();
-                        Ok(value)
+                Ok((pending, _no_deadline)) => {
+                    match timeout(limit.saturating_sub(heard.elapsed()), pending).await {
+                        Ok(Ok(value)) => {
+                            heard = Instant::now();
+                            Ok(value)
+                        }
+                        Ok(Err(loss)) if loss.written == 0 => {
+                            Err(self.lost(command, Outcome::NotSent, &loss.cause))
+                        }
+                        Ok(Err(loss)) => Err(self.lost(command, Outcome::MaybeExecuted, &loss.cause)),
+                        Err(_elapsed) => {
+                            // Whatever comes on it from now on is late; the next command gets a connection of its own.
+                            self.forget(&link);
+                            let text = format!("no reply within {limit:?}");
+                            Err(self.error(command, ErrorKind::Timeout, Outcome::MaybeExecuted, text))
+                        }
                     }
-                    Ok(Err(Loss { cause, written: 0 })) => Err(self.lost(command, Outcome::NotSent, &cause)),
-                    Ok(Err(Loss { cause, .. })) => Err(self.lost(command, Outcome::MaybeExecuted, &cause)),
-                    Err(_elapsed) => {
-                        // Whatever comes on it from now on is late; the next command gets a connection of its own.
-                        self.forget(&link);
-                        let text = format!("no reply within {limit:?}");
-                        Err(self.error(command, ErrorKind::Timeout, Outcome::MaybeExecuted, text))
-                    }
-                },
+                }
             };
             replies.push(reply);
         }

@@ -34,7 +34,7 @@ pub(crate) struct FirstAttempt {
     pub(crate) place: Place,
     /// The node was asked as a replica.
     pub(crate) is_replica: bool,
-    pub(crate) reply: Result<Value, Loss>,
+    pub(crate) reply: Result<Value, Box<Loss>>,
 }
 
 /// Executes one command; `first` is what has become of it so far.

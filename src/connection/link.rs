@@ -231,7 +231,7 @@ impl Future for Pending {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         let Some(waiter) = self.waiter else {
-            return Poll::Ready(Err(Loss::maybe_sent(LossCause::Retired)));
+            return Poll::Ready(Err(Box::new(Loss::maybe_sent(LossCause::Retired))));
         };
         let mut former = None;
         let answer = self.link.lock().waiters.poll(waiter, cx, &mut former);

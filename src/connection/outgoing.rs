@@ -206,7 +206,7 @@ impl Entry {
         };
         let loss = Loss { cause, written };
         match self.take_reply_to(missing) {
-            ReplyTo::One(waiter, _) => answers.push(waiter, Err(loss)),
+            ReplyTo::One(waiter, _) => answers.push(waiter, Err(Box::new(loss))),
             ReplyTo::Many(many) => {
                 let values = if many.check.is_none() { many.got } else { Vec::new() };
                 answers.push_unit(many.sender, UnitReply { values, of_one: many.of_one, loss: Some(loss) });

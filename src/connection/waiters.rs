@@ -8,8 +8,8 @@ use crate::connection::loss::Loss;
 use crate::connection::unit::UnitReply;
 use crate::protocol::value::Value;
 
-/// What becomes of a single command.
-pub(crate) type Answer = Result<Value, Loss>;
+/// What becomes of a single command. A loss is rare, and an answer is moved from the decoder to the caller by several hands.
+pub(crate) type Answer = Result<Value, Box<Loss>>;
 
 /// The place of one waiter. Its two owners, the command's entry and the caller's [`Pending`], each use it up once.
 ///
@@ -197,7 +197,7 @@ mod tests {
         let ids = [1, 2, 3].map(|_| waiters.add(Waker::noop().clone()));
         let mut answers = Answers::default();
         answers.push(ids[1], Ok(Value::Int(1)));
-        answers.push(ids[0], Err(Loss::unsent(LossCause::Retired)));
+        answers.push(ids[0], Err(Box::new(Loss::unsent(LossCause::Retired))));
         answers.put_down(&mut waiters);
         assert!(matches!(waiters.poll(ids[1], &context(), &mut None), Poll::Ready(Ok(Value::Int(1)))));
         assert!(matches!(waiters.poll(ids[0], &context(), &mut None), Poll::Ready(Err(_))));

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Encoded arguments up to this many bytes need no heap: a `SET` of a 32-byte key to a 64-byte value fits.
-const INLINE: usize = 126;
+/// Encoded arguments up to this many bytes need no heap: a `SET` of a uuid to a 64-byte value just fits.
+const INLINE: usize = 123;
 
 /// Arguments from this length on are kept apart and written from where they lie.
 pub(crate) const SEGMENT: usize = 4 << 10;

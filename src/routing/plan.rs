@@ -96,7 +96,7 @@ fn plan_by_facts<'a>(command: &'a Command, map: &SlotMap) -> Result<Plan<'a>, Er
 
 /// The one place of a transaction; `None` without commands. Refuses keys of different slots, naming two of them.
 pub(crate) fn transaction_place(commands: &[Command]) -> Result<Option<Place>, Error> {
-    let mut settled: Option<(Slot, &Command, usize)> = None;
+    let mut settled: Option<(Slot, &Command, u32)> = None;
     for command in commands {
         let named = |error: Error| error.with_command(command.shared_name());
         let spec = command.spec();
@@ -169,7 +169,7 @@ pub(crate) fn refuse_strange_keys(command: &Command, key: &[u8]) -> Result<(), E
     let strange = match keys_of(command, spec)? {
         Keys::Same { slot: same, first } => (same != slot).then_some(first),
         Keys::Crossing { first, other } => {
-            Some(if Slot::of_key(command.arg_at(first)) == slot { other } else { first })
+            Some(if Slot::of_key(command.arg_at(first as usize)) == slot { other } else { first })
         }
         Keys::Unmarked => match spec.map(|spec| spec.request) {
             Some(RequestPolicy::AllNodes | RequestPolicy::AllShards | RequestPolicy::Special) => {
@@ -187,7 +187,7 @@ pub(crate) fn refuse_strange_keys(command: &Command, key: &[u8]) -> Result<(), E
             Outcome::Rejected,
             format!(
                 "its keys must be in the session's slot, but {} and the session's key {}; give them a common {{hash tag}}",
-                shown(command.arg_at(place)),
+                shown(command.arg_at(place as usize)),
                 shown(key)
             ),
         )),
@@ -200,13 +200,16 @@ fn keys_of(command: &Command, spec: Option<&CommandSpec>) -> Result<Keys, Error>
         return Ok(command.marked_keys());
     };
     let args: Vec<&[u8]> = command.body().iter().collect();
-    let mut positions = positions(spec, args.len(), |place| args.get(place).copied().unwrap_or_default())?;
-    let slot_at = |place: usize| args.get(place).map(Slot::of_key);
-    let Some((first, slot)) = positions.next().and_then(|first| Some((first, slot_at(first)?))) else {
-        return Ok(Keys::Unmarked);
-    };
-    let other = positions.find(|place| slot_at(*place) != Some(slot));
-    Ok(other.map_or(Keys::Same { slot, first }, |other| Keys::Crossing { first, other }))
+    let positions = positions(spec, args.len(), |place| args.get(place).copied().unwrap_or_default())?;
+    let mut keys = Keys::Unmarked;
+    for (place, key) in positions.filter_map(|place| Some((place, args.get(place)?))) {
+        keys = keys.and(place, Slot::of_key(key));
+        // Two slots settle it.
+        if matches!(keys, Keys::Crossing { .. }) {
+            break;
+        }
+    }
+    Ok(keys)
 }
 
 fn positions<'a>(
@@ -309,14 +312,14 @@ fn split<'a>(command: &'a Command, spec: &CommandSpec) -> Result<Plan<'a>, Error
 }
 
 /// Names both keys and their slots, and the way out.
-fn cross_slot(first: (&Command, usize), other: (&Command, usize)) -> Error {
+fn cross_slot(first: (&Command, u32), other: (&Command, u32)) -> Error {
     Error::new(
         ErrorKind::CrossSlot,
         Outcome::Rejected,
         format!(
             "its keys must be in one slot, but {} and {}; give them a common {{hash tag}}",
-            shown(first.0.arg_at(first.1)),
-            shown(other.0.arg_at(other.1))
+            shown(first.0.arg_at(first.1 as usize)),
+            shown(other.0.arg_at(other.1 as usize))
         ),
     )
 }

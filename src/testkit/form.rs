@@ -17,7 +17,7 @@ use crate::connection::dials::Dials;
 use crate::connection::link::{Link, Refusal};
 use crate::connection::link_context::{LinkContext, LinkObserver};
 use crate::connection::logins::Logins;
-use crate::connection::loss::{Loss, LossCause};
+use crate::connection::loss::LossCause;
 use crate::connection::transport::TcpConnector;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::node::NodeAddr;
@@ -118,8 +118,8 @@ impl Peer {
             .map_err(|Refusal(cause)| lost(Outcome::NotSent, cause))?;
         match timeout(time_of(command), pending).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(Loss { cause, written: 0 })) => Err(lost(Outcome::NotSent, cause)),
-            Ok(Err(Loss { cause, .. })) => Err(lost(Outcome::MaybeExecuted, cause)),
+            Ok(Err(loss)) if loss.written == 0 => Err(lost(Outcome::NotSent, loss.cause)),
+            Ok(Err(loss)) => Err(lost(Outcome::MaybeExecuted, loss.cause)),
             Err(_elapsed) => Err(overdue(self.node(), command)),
         }
     }
