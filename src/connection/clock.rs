@@ -13,6 +13,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::handshake::Purpose;
 
+/// A node that is silent for so long while somebody waits gives reason to look at the topology: it may be about to hand over to
+/// another, in which time it answers nobody, and Redis 6.2 forgets then whom it has let wait. It rings twice in this time.
+pub(super) const FIRST_DOUBT: Duration = Duration::from_millis(100);
+
+/// After so long without a false doubt the next one may come earlier again.
+const CALM: Duration = Duration::from_secs(10);
+
 /// See the module's documentation.
 pub(super) struct Clock {
     timer: Pin<Box<Sleep>>,
@@ -27,6 +34,30 @@ pub(super) struct Clock {
     pub(super) is_patient: bool,
     /// When the oldest bytes left that were not answered yet, if that is measured.
     pub(super) sent: Option<Instant>,
+    doubt: Doubt,
+}
+
+/// From which silence on the node is doubted. Far away, or busy with long commands, each reply comes later than the first
+/// doubt: who was doubted and answered is given twice the time.
+struct Doubt {
+    after: Duration,
+    /// The node was doubted in the silence that lasts.
+    is_raised: bool,
+    changed_at: Instant,
+}
+
+impl Doubt {
+    /// Something was received at last, or again.
+    fn end(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_raised) {
+            self.after = self.after.saturating_mul(2);
+        } else if self.after > FIRST_DOUBT && now.duration_since(self.changed_at) >= CALM {
+            self.after /= 2;
+        } else {
+            return;
+        }
+        self.changed_at = now;
+    }
 }
 
 /// What the timer is set for.
@@ -49,7 +80,16 @@ impl Clock {
             silent_since: None,
             is_patient: purpose == Purpose::Commands,
             sent: None,
+            doubt: Doubt { after: FIRST_DOUBT, is_raised: false, changed_at: Instant::now() },
         }
+    }
+
+    /// Whether a node that is `silent` for so long is doubted. One that is silent for `longest` always is.
+    pub(super) fn doubts(&mut self, silent: Duration, longest: Duration) -> bool {
+        self.doubt.after = self.doubt.after.min(longest);
+        let doubts = silent >= self.doubt.after;
+        self.doubt.is_raised |= doubts;
+        doubts
     }
 
     /// Whether it is set for what is needed now.
@@ -110,6 +150,9 @@ impl Clock {
     /// nothing is, in the whole time after which a sign of life is due.
     pub(super) fn stop(&mut self, now: Instant, is_idle: bool) -> Option<Duration> {
         let was_set_for = std::mem::replace(&mut self.set_for, SetFor::Nothing);
+        if self.heard {
+            self.doubt.end(now);
+        }
         if self.heard || is_idle {
             self.silent_since = None;
         }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::config::read_from::ReadFrom;
 use crate::connection::budget::Room;
-use crate::connection::clock::Clock;
+use crate::connection::clock::{Clock, FIRST_DOUBT};
 use crate::connection::handshake::Connection;
 use crate::connection::link_context::LinkContext;
 use crate::connection::loss::LossCause;
@@ -33,10 +33,6 @@ use crate::protocol::value::Value;
 
 /// How much room a read has at least, unless a large string is read to its end.
 const READ: usize = 16 << 10;
-
-/// A node that is silent for so long gives reason to look at the topology, and again after twice the time, and so on: it may
-/// be about to hand over to another, in which time it answers nobody, and Redis 6.2 forgets then whom it has let wait.
-const FIRST_DOUBT: Duration = Duration::from_millis(100);
 
 /// How often a node that is silent for too long (`Config::silence`) gives that reason: whoever waits for it shall not wait for
 /// long once it has a successor.
@@ -382,9 +378,10 @@ impl<'a> Conversation<'a> {
         if silent_for >= DEMOTED_PATIENCE && self.shared.lock().is_demoted {
             return Err(LossCause::Retired);
         }
+        let is_doubted = clock.doubts(silent_for, config.silence);
         if silent_for < config.silence {
             // Nobody takes over from a replica.
-            if clock.is_patient {
+            if is_doubted && clock.is_patient {
                 self.context.observer.troubled(&self.shared.node);
             }
             return Ok(());

@@ -133,6 +133,28 @@ async fn a_server_that_is_busy_for_long_is_not_taken_for_dead() {
     assert_eq!(cluster.connections_accepted(&node), accepted);
 }
 
+/// As over a long way, or of a caller whose commands are large.
+#[tokio::test(start_paused = true)]
+async fn nodes_that_always_take_their_time_are_not_doubted_each_time() {
+    for late in [150 * MS, 700 * MS] {
+        let cluster = SimCluster::builder().start_in_memory().unwrap();
+        let client = builder(&cluster).refresh_interval(LONG).connect().await.unwrap();
+        client.set("k", "1").await.unwrap();
+        sleep(60 * SECOND).await;
+        let before = client.stats().refreshes;
+        cluster.inject(Fault::new(FaultKind::DelayReply(late)).command("INCR"));
+        let begin = Instant::now();
+        let mut calls = 0;
+        while begin.elapsed() < 120 * SECOND {
+            client.incr("k").await.unwrap();
+            calls += 1;
+        }
+        let refreshes = client.stats().refreshes - before;
+        println!("{calls} calls of {late:?}: {refreshes} refreshes");
+        assert!(refreshes < 40, "{refreshes} refreshes for {calls} calls of {late:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_command_behind_an_unanswered_question_has_its_full_time_and_its_true_outcome() {
     let cluster = SimCluster::builder().start_in_memory().unwrap();
