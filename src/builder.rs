@@ -217,11 +217,11 @@ impl ClientBuilder {
     /// connection is given up if nothing comes for as long again. Zero: never asked. Default: 5 seconds.
     ///
     /// On a connection that callers wait on, silence alone is no proof: a server that runs a long script or a large command
-    /// lives and answers nobody. After a second of it the topology is looked at, and commands go to the successor if there
-    /// is one. The connection is given up when not a byte has come for the whole command time-out. An exclusive connection
-    /// (blocking commands, sessions) that was not used for this long is asked before it is used again. Below all that, the
-    /// system ends a connection whose peer's system is gone: after 25 to 30 seconds on Linux (TCP keep-alive,
-    /// `TCP_USER_TIMEOUT`).
+    /// lives and answers nobody. After a tenth of a second of it (more for a node that has needed more of late, up to a
+    /// second) the topology is looked at, and commands go to the successor if there is one. The connection is given up when
+    /// not a byte has come for the whole command time-out. An exclusive connection (blocking commands, sessions) that was not
+    /// used for this long is asked before it is used again. Below all that, the system ends a connection whose peer's system is
+    /// gone: after 25 to 30 seconds on Linux (TCP keep-alive, `TCP_USER_TIMEOUT`).
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.config.keep_alive = (!interval.is_zero()).then_some(interval.min(LONGEST));
         self
@@ -295,10 +295,12 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether a replica's word that a key or field does not exist (nil, 0, an empty list) is checked at the primary before the
-    /// caller gets it. While a slot is migrated key by key, a replica of Redis says nil of keys that have left already, and a
-    /// replica that was given to another primary says nil until its first synchronisation; neither can be told from a key that
-    /// does not exist. Costs a second command for each such reply. Default: true.
+    /// Whether a replica's word that a key or field does not exist (nil, 0, an empty string or list, "no such key") is checked at
+    /// the primary before the caller gets it. A command that makes one of several keys (`SUNION`, `PFCOUNT`, `EXISTS` of two) does
+    /// not show that one was missing, so the primary is asked at once; what a script makes of a missing key, nobody can tell.
+    /// While a slot is migrated key by key, a replica of Redis says nil of keys that have left already, and a replica that was given
+    /// to another primary says nil until its first synchronisation; neither can be told from a key that does not exist. Costs a
+    /// second command for each such reply. Default: true.
     pub fn check_missing_at_primary(mut self, check: bool) -> Self {
         self.config.check_missing = check;
         self

@@ -23,7 +23,7 @@ use crate::protocol::to_arg::ToArg;
 use crate::protocol::to_args::ToArgs;
 use crate::pubsub::Subscriber;
 use crate::request::{Request, convert, deadline_of};
-use crate::routing::explain::{Explanation, explain};
+use crate::routing::explain::{Explanation, Source, explain};
 use crate::scan::Scan;
 use crate::session::Session;
 use crate::stats::hot_slots::HotSlot;
@@ -210,11 +210,14 @@ impl Client {
     pub fn explain(&self, command: &Command) -> Result<Explanation> {
         let core = self.cluster.core();
         let mut command = command.clone();
-        let learned = core.learned.spec_of(&command);
-        if let Some(spec) = &learned {
-            command.learn(Arc::clone(spec));
-        }
-        explain(&command, learned.as_deref(), core.routes().map(), &core.config.read_from)
+        let source = match core.learned.facts_of(&command) {
+            Some((spec, has_movable_keys)) => {
+                command.learn(spec);
+                if has_movable_keys { Source::ServerEachTime } else { Source::Server }
+            }
+            None => Source::Table,
+        };
+        explain(&command, source, core.routes().map(), core.may_ask_replicas(&command))
     }
 
     /// What has happened so far and what is under way now, of the whole client and of each node.

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use crate::config::read_from::ReadFrom;
 use crate::node::NodeAddr;
 use crate::protocol::body::Body;
-use crate::protocol::command_spec::{Access, BlockTimeout, Blocking, CommandSpec, Known, lookup, lookup_sub};
+use crate::protocol::command_spec::{
+    Access, BlockTimeout, Blocking, CommandSpec, Known, RequestPolicy, ResponsePolicy, lookup, lookup_sub,
+};
 use crate::protocol::to_arg::{ArgWriter, ToArg};
 use crate::slot::Slot;
 
@@ -308,6 +310,17 @@ impl Command {
     #[inline]
     pub(crate) fn only_reads(&self) -> bool {
         self.spec().is_some_and(|spec| spec.access == Access::Read && spec.blocking == Blocking::Never)
+    }
+
+    /// Whether it reads several keys and makes one of them (a union, a count), so that nobody can tell by its reply that one was
+    /// missing.
+    pub(crate) fn hides_missing_keys(&self) -> bool {
+        self.spec().is_some_and(|spec| {
+            let answers_each =
+                spec.request == RequestPolicy::MultiShard && spec.response == ResponsePolicy::Single;
+            let keys = spec.key_positions(self.body.args(), |place| self.arg_at(place));
+            !answers_each && keys.is_ok_and(|keys| keys.len() > 1)
+        })
     }
 
     /// Whether it has a target, a policy or a time of its own. The link's clock is set for the client's time; the executor has one

@@ -205,7 +205,10 @@ impl Core {
     #[inline]
     pub(crate) fn may_ask_replicas(&self, command: &Command) -> bool {
         let policy = command.own_read_from().unwrap_or(&self.config.read_from);
-        *policy != ReadFrom::Primary && command.target().is_none() && command.only_reads()
+        *policy != ReadFrom::Primary
+            && command.target().is_none()
+            && command.only_reads()
+            && !(self.config.check_missing && command.hides_missing_keys())
     }
 
     fn topology(&self) -> MutexGuard<'_, Topology> {

@@ -113,9 +113,7 @@ impl Pools<'_> {
                 }
                 reader.get()
             }
-            (None, Place::Shard { primary, slot }) => {
-                self.routes.primary_at(primary).or_else(|| map.owner(*slot))?.get()
-            }
+            (None, Place::Shard { primary, slot }) => self.routes.heir_of(primary, *slot)?.get(),
             (None, Place::Any) => self.routes.any_primary()?.get(),
         };
         let lane = match job.place() {

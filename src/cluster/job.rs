@@ -171,12 +171,7 @@ impl<'a> Job<'a> {
     ) -> Aftermath {
         match self.unit.reply(replies, count, of_one) {
             Ok(value) if asked.is_replica && config.check_missing && value.says_missing() => {
-                // It goes again, to the primary.
-                if let Some(history) = &mut self.history {
-                    history.begin_attempt(asked.node);
-                }
-                self.read_at_primary();
-                Aftermath::Nothing
+                self.read_at_primary_again(asked.node)
             }
             Ok(value) => {
                 self.result = Some(Ok(value));
@@ -185,11 +180,25 @@ impl<'a> Job<'a> {
                 }
                 Aftermath::Nothing
             }
+            Err(Failure::Refused(error))
+                if asked.is_replica && config.check_missing && error.says_missing() =>
+            {
+                self.read_at_primary_again(asked.node)
+            }
             Err(Failure::Refused(error)) if asked.is_replica => {
                 self.refused_by_replica(asked.node, error, config)
             }
             Err(failure) => self.failed(asked.node, failure, config.max_redirects),
         }
+    }
+
+    /// What `replica` says is missing, the primary may have.
+    fn read_at_primary_again(&mut self, replica: &NodeAddr) -> Aftermath {
+        if let Some(history) = &mut self.history {
+            history.begin_attempt(replica);
+        }
+        self.read_at_primary();
+        Aftermath::Nothing
     }
 
     /// From now on the primary answers it, if it is a read.

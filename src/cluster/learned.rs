@@ -56,13 +56,14 @@ impl LearnedCommands {
         Arc::clone(by_name.entry(name.to_owned()).or_default())
     }
 
-    /// What is known of it so far.
-    pub(crate) fn spec_of(&self, command: &Command) -> Option<Arc<CommandSpec>> {
+    /// What is known of it so far, and whether a server is asked for its keys each time.
+    pub(crate) fn facts_of(&self, command: &Command) -> Option<(Arc<CommandSpec>, bool)> {
         if !strange(command) {
             return None;
         }
         let by_name = self.lock();
-        by_name.get(&name_of(command))?.get().map(|learned| Arc::clone(&learned.of(command).spec))
+        let learned = by_name.get(&name_of(command))?.get()?.of(command);
+        Some((Arc::clone(&learned.spec), learned.has_movable_keys))
     }
 }
 

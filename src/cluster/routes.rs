@@ -66,6 +66,17 @@ impl Routes {
         self.map.node(index).is_some_and(|node| node.role == Role::Primary).then_some(index)
     }
 
+    /// Who has what the primary at `addr` had: itself, the primary whose replica it is now, or, where it is gone, the owner of
+    /// `slot`, which was one of its own.
+    pub(crate) fn heir_of(&self, addr: &NodeAddr, slot: Slot) -> Option<NodeIndex> {
+        let map = &self.map;
+        let of_its_shard = || {
+            let index = map.index_of(addr)?;
+            map.primaries().find(|primary| map.shard_at(*primary).any(|member| member == index))
+        };
+        self.primary_at(addr).or_else(of_its_shard).or_else(|| map.owner(slot))
+    }
+
     /// The place of the node that answers a read of `slot`; `None` if there is none for now.
     pub(crate) fn reader(&self, slot: Slot, policy: &ReadFrom) -> Option<NodeIndex> {
         let owner = self.map.owner(slot)?;

@@ -40,6 +40,11 @@ impl ServerError {
         &self.0
     }
 
+    /// Whether it says that a key does not exist: as `XINFO` and `OBJECT`, and as modules do.
+    pub(crate) fn says_missing(&self) -> bool {
+        self.0.contains("no such key") || self.0.contains("key that doesn't exist")
+    }
+
     pub(crate) fn class(&self) -> ErrorCode {
         ErrorCode::of(self.code())
     }

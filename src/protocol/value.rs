@@ -90,16 +90,17 @@ impl Value {
         match self {
             Self::Nil | Self::Int(-2..=0) => true,
             Self::Simple(text) => text == "none",
+            // A range of a string, or what two have in common.
+            Self::Bulk(text) => text.is_empty(),
             Self::Array(list) | Self::Set(list) => list.is_empty() || list.iter().any(Self::says_missing),
             Self::Map(pairs) => pairs.is_empty(),
             Self::Int(_)
             | Self::Double(_)
             | Self::Bool(_)
-            | Self::Bulk(_)
             | Self::BigNumber(_)
             | Self::Verbatim { .. }
-            | Self::Push(_)
-            | Self::Error(_) => false,
+            | Self::Push(_) => false,
+            Self::Error(error) => error.says_missing(),
         }
     }
 

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::command::Command;
-use crate::config::read_from::ReadFrom;
+use crate::command::{Command, Keys};
 use crate::error::Error;
 use crate::node::NodeAddr;
 use crate::protocol::command_spec::{Access, BlockTimeout, CommandSpec};
@@ -34,7 +33,8 @@ use crate::topology::slot_map::SlotMap;
 pub struct Explanation {
     /// The command's name.
     pub command: String,
-    /// Where it goes: one for most commands, several if it is split by slot or goes to several nodes.
+    /// Where it goes: one for most commands, several if it is split by slot or goes to several nodes. None if only a server can
+    /// tell, who is asked when it is sent.
     pub parts: Vec<ExplainedPart>,
     /// What decides that.
     pub why: String,
@@ -62,17 +62,25 @@ pub struct ExplainedPart {
     pub keys: Option<usize>,
 }
 
-/// `learned` are facts of a command that the table does not know; `policy` is the client's for reads.
+/// Who knows what the command is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    Table,
+    /// A server was asked, once for all.
+    Server,
+    /// And is asked for the keys of each call.
+    ServerEachTime,
+}
+
+/// `asks_replicas`: the policy allows that one of them answers it.
 pub(crate) fn explain(
     command: &Command,
-    learned: Option<&CommandSpec>,
+    source: Source,
     map: &SlotMap,
-    policy: &ReadFrom,
+    asks_replicas: bool,
 ) -> Result<Explanation, Error> {
-    let policy = command.own_read_from().unwrap_or(policy);
     let way = plan(command, map)?;
     let spec = command.spec();
-    let asks_replicas = command.only_reads() && *policy != ReadFrom::Primary && command.target().is_none();
     let part = |place: &Place, keys| {
         let (slot, node) = match place {
             Place::Slot(slot) | Place::Read(slot) => {
@@ -86,8 +94,14 @@ pub(crate) fn explain(
         let replicas = replicas.filter_map(|index| Some(map.node(index)?.addr.clone())).collect();
         ExplainedPart { slot, node, replicas, keys }
     };
-    let why = why(command, &way, spec, learned.is_some());
+    let is_told_later = source == Source::ServerEachTime && command.marked_keys() == Keys::Unmarked;
+    let why = if is_told_later {
+        "its arguments tell where its keys are, in a way that a server knows: when it is sent, one is asked by COMMAND GETKEYS"
+    } else {
+        why(command, &way, spec, source)
+    };
     let (parts, merge) = match &way {
+        Plan::One(_) | Plan::Parts(_) if is_told_later => (Vec::new(), None),
         Plan::One(place) => (vec![part(place, None)], None),
         Plan::Parts(parts) => {
             let Parts { shape, merge } = &**parts;
@@ -104,7 +118,7 @@ pub(crate) fn explain(
     Ok(Explanation {
         command: command.name().to_owned(),
         parts,
-        why,
+        why: why.to_owned(),
         merge,
         only_reads: spec.is_some_and(|spec| spec.access == Access::Read),
         repeats: command.may_repeat(),
@@ -112,12 +126,19 @@ pub(crate) fn explain(
     })
 }
 
-fn why(command: &Command, way: &Plan<'_>, spec: Option<&CommandSpec>, is_learned: bool) -> String {
+fn why(command: &Command, way: &Plan<'_>, spec: Option<&CommandSpec>, source: Source) -> &'static str {
     if command.target().is_some() {
-        return "its target was named by Command::to".to_owned();
+        return "its target was named by Command::to";
     }
-    let by_key = match (way, command.marked_slot(), spec) {
+    let is_learned = match source {
+        Source::Table => false,
+        Source::Server | Source::ServerEachTime => true,
+    };
+    match (way, command.marked_slot(), spec) {
         (Plan::One(Place::Slot(_)), Some(_), _) => "its keys, as they were marked, are in one slot",
+        (Plan::One(Place::Slot(_)), None, Some(_)) if is_learned => {
+            "its keys, where a server has told by COMMAND INFO that they are, are in one slot"
+        }
         (Plan::One(Place::Slot(_)), None, Some(_)) => {
             "its keys, as the command table finds them, are in one slot"
         }
@@ -125,13 +146,14 @@ fn why(command: &Command, way: &Plan<'_>, spec: Option<&CommandSpec>, is_learned
             "its keys are in several slots, and it can be split"
         }
         (Plan::Parts(_), _, _) => "its request policy names several nodes",
+        (Plan::One(_), _, Some(_)) if is_learned => {
+            "it has no key, as a server has told by COMMAND INFO, and any primary can answer"
+        }
         (Plan::One(_), _, Some(_)) => "it has no key, and any primary can answer",
-        (Plan::One(_), _, None) if is_learned => "a server was asked by COMMAND INFO what it is",
         (Plan::One(_), _, None) => {
             "the command table does not know it and no key is marked: when it is sent, a server is asked by COMMAND INFO"
         }
-    };
-    by_key.to_owned()
+    }
 }
 
 fn told(merge: &Merge) -> &'static str {
@@ -186,46 +208,48 @@ impl fmt::Display for Explanation {
 
 #[cfg(test)]
 mod tests {
-    use super::explain;
+    use super::{Source, explain};
     use crate::command::{Command, Target};
-    use crate::config::read_from::ReadFrom;
     use crate::node::NodeAddr;
     use crate::topology::slot_map::tests::two_and_a_replica as map;
 
-    fn text(command: &Command, policy: &ReadFrom) -> String {
-        explain(command, None, &map(), policy).unwrap().to_string()
+    fn text(command: &Command, asks_replicas: bool) -> String {
+        explain(command, Source::Table, &map(), asks_replicas).unwrap().to_string()
     }
 
     #[test]
     fn a_command_is_explained_by_its_keys_and_policies() {
-        let primary = &ReadFrom::Primary;
         assert_eq!(
-            text(&Command::new("SET").key("b").arg("1"), primary),
+            text(&Command::new("SET").key("b").arg("1"), false),
             "SET: its keys, as they were marked, are in one slot\n  slot 3300 at a:1\n  may change data or state; is sent again \
              when its reply was lost; on the shared link"
         );
         assert_eq!(
-            text(&Command::new("get").arg("b"), &ReadFrom::PreferReplica),
+            text(&Command::new("get").arg("b"), true),
             "get: its keys, as the command table finds them, are in one slot\n  slot 3300 at a:1 or a replica (c:3)\n  only \
              reads; is sent again when its reply was lost; on the shared link"
         );
         assert_eq!(
-            text(&Command::new("MGET").keys(["a", "b", "{a}2"]), primary),
+            text(&Command::new("MGET").keys(["a", "b", "{a}2"]), false),
             "MGET: its keys are in several slots, and it can be split\n  slot 3300 at a:1, 1 key\n  slot 15495 at b:2, 2 \
              keys\n  replies: elements in the order of the keys\n  only reads; is sent again when its reply was lost; on the \
              shared link"
         );
         assert_eq!(
-            text(&Command::new("BLPOP").key("b").arg(0), primary),
+            text(&Command::new("BLPOP").key("b").arg(0), false),
             "BLPOP: its keys, as they were marked, are in one slot\n  slot 3300 at a:1\n  may change data or state; is not \
              sent again once it may have been executed; on a connection of its own"
         );
-        assert_eq!(text(&Command::new("DBSIZE"), primary).lines().nth(3), Some("  replies: the sum"),);
+        assert_eq!(text(&Command::new("DBSIZE"), false).lines().nth(3), Some("  replies: the sum"),);
         let named = Command::new("PING").to(Target::Node(NodeAddr::new("c", 3)));
-        assert!(text(&named, primary).starts_with("PING: its target was named by Command::to\n  at c:3\n"));
-        assert!(text(&Command::new("MOD.CALL"), primary).contains("COMMAND INFO"));
-        let refused =
-            explain(&Command::new("MSETNX").arg("a").arg("1").arg("b").arg("2"), None, &map(), primary);
+        assert!(text(&named, false).starts_with("PING: its target was named by Command::to\n  at c:3\n"));
+        assert!(text(&Command::new("MOD.CALL"), false).contains("COMMAND INFO"));
+        let refused = explain(
+            &Command::new("MSETNX").arg("a").arg("1").arg("b").arg("2"),
+            Source::Table,
+            &map(),
+            false,
+        );
         assert!(refused.unwrap_err().to_string().contains("must be in one slot"));
     }
 }

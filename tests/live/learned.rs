@@ -99,6 +99,9 @@ async fn commands_under_other_names_are_asked_for_once_and_routed(server: Server
     let explained = client.explain(&Command::new("MY.RANGE").arg("key7").arg(0).arg(2)).unwrap();
     assert!(explained.only_reads, "{explained}");
     assert_eq!(explained.parts[0].slot, Some(Slot::of_key(b"key7")));
+    assert!(explained.why.contains("told by COMMAND INFO"), "{explained}");
+    let explained = client.explain(&Command::new("MY.UNION").arg("to").arg(2).arg(&a).arg(&b)).unwrap();
+    assert!(explained.why.contains("COMMAND GETKEYS") && explained.parts.is_empty(), "{explained}");
 
     // They follow their keys out of a slot that is half moved, and behind one that has moved.
     for (key, moves_all) in [("key8", false), ("key9", true)] {

@@ -27,6 +27,7 @@ mod durable;
 mod failover;
 mod fan_out;
 mod faults;
+mod half_moved_reads;
 mod isolation;
 mod large;
 mod ledger;
