@@ -1,5 +1,6 @@
 //! [`attempt`]: sends one group and waits for what becomes of it. Never sends anything twice.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -76,13 +77,18 @@ pub(super) async fn send_alone(
     length: usize,
     deadline: Deadline,
 ) -> Attempt {
+    let mut sending = pin!(send(core, link, pieces, length, deadline, None));
     tokio::select! {
         biased;
         // A reply that came before the end is a reply, as it is on a shared link.
-        reply = send(core, link, pieces, length, deadline, None) => reply,
-        () = pool.until_severed() => {
-            Attempt::Replied(UnitReply::lost(Loss::maybe_sent(LossCause::Retired)))
-        }
+        reply = &mut sending => return reply,
+        () = pool.until_severed() => {}
+    }
+    // Some of a unit may be answered: writes whose WAIT is not. The link tells so at its end.
+    link.sever();
+    match timeout(LAST_WORD, sending).await {
+        Ok(reply) => reply,
+        Err(_elapsed) => Attempt::Replied(UnitReply::lost(Loss::maybe_sent(LossCause::Retired))),
     }
 }
 

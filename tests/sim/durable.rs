@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyslot::testkit::sim::{Fault, FaultKind, SimCluster};
+use keyslot::testkit::sim::{Fault, FaultKind, Profile, SimCluster};
 use keyslot::{Client, Command, Commands, ErrorKind, NodeAddr, Outcome, Value};
 
 use crate::support::{
@@ -227,6 +227,93 @@ async fn a_failover_while_it_waits_tells_no_number_of_the_lost_primary() {
     let mut pipe = client.pipeline();
     pipe.incr(key_of(&cluster, &another(&cluster, "{a}k"), "other"));
     assert_eq!(pipe.run_durable(2, SECOND).await.unwrap().replicas().unwrap(), Some(2));
+}
+
+/// A second from now a replica takes the place of the primary of `{a}k`, which lives on. If `is_told`, another caller's
+/// command shows that to the client.
+async fn hand_over(cluster: &SimCluster, client: &Client, is_told: bool) {
+    tokio::time::sleep(SECOND).await;
+    let replica = cluster.replicas_of(&owner(cluster, "{a}k")).remove(0);
+    cluster.promote(&replica).unwrap();
+    tokio::time::sleep(100 * MS).await;
+    if is_told {
+        client.incr("{a}other").await.unwrap();
+        assert_eq!(executed_at(cluster, "INCR {a}other"), [replica]);
+    }
+}
+
+/// All servers but Valkey 9.1 send those away who wait in `WAIT` at a node that is demoted. There a client that nobody tells
+/// of it learns no sooner than its time is over.
+fn learns_of_it(profile: Profile, is_told: bool) -> bool {
+    is_told || profile != Profile::Valkey91
+}
+
+/// Every server, and whether the client is told.
+fn every_way() -> impl Iterator<Item = (Profile, bool)> {
+    Profile::ALL.into_iter().flat_map(|profile| [(profile, true), (profile, false)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_is_demoted_while_it_waits_tells_no_number_and_keeps_nobody_waiting() {
+    for (profile, is_told) in every_way() {
+        let what = format!("{profile}, told: {is_told}");
+        let cluster = SimCluster::builder().profile(profile).replicas(1).start_in_memory().unwrap();
+        let client = connect(&cluster).await;
+        let mut pipe = client.pipeline();
+        pipe.incr("{a}k");
+        let begin = cluster.elapsed();
+        let run = async {
+            // More than there are, so that it waits.
+            let durable = pipe.run_durable(2, 30 * SECOND).await.unwrap();
+            (durable, cluster.elapsed() - begin)
+        };
+        let ((durable, took), ()) =
+            soon(async { tokio::join!(run, hand_over(&cluster, &client, is_told)) }).await;
+        assert_eq!(cluster.ledger().count("INCR {a}k"), 1, "{what}");
+        // It was answered before.
+        assert_eq!(durable.replies[0].as_ref().unwrap(), &Value::Int(1), "{what}");
+        let replicas = durable.replicas();
+        if learns_of_it(profile, is_told) {
+            assert!(took < 5 * SECOND, "{what}: {took:?}");
+            let error = replicas.unwrap_err();
+            assert_eq!(error.command(), Some("WAIT"), "{what}: {error}");
+            assert!(error.to_string().contains("the writes were executed"), "{what}: {error}");
+        } else {
+            assert!(took < 31 * SECOND, "{what}: {took:?}");
+            // Nobody follows it any more, so it has no number to tell but this.
+            assert!(matches!(replicas, Err(_) | Ok(Some(0))), "{what}: {replicas:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_at_a_primary_that_is_demoted_is_over_soon() {
+    for (profile, is_told) in every_way() {
+        let what = format!("{profile}, told: {is_told}");
+        let cluster = SimCluster::builder().profile(profile).replicas(1).start_in_memory().unwrap();
+        let client = connect(&cluster).await;
+        let mut session = client.session("{a}k").await.unwrap();
+        session.set("{a}k", 1).await.unwrap();
+        let begin = cluster.elapsed();
+        let wait = async {
+            let count = session.wait(2, 30 * SECOND).await;
+            (count, cluster.elapsed() - begin)
+        };
+        let ((count, took), ()) =
+            soon(async { tokio::join!(wait, hand_over(&cluster, &client, is_told)) }).await;
+        if learns_of_it(profile, is_told) {
+            assert!(took < 5 * SECOND, "{what}: {took:?}");
+            let error = count.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::SessionLost, "{what}: {error}");
+        } else {
+            assert!(took < 31 * SECOND, "{what}: {took:?}");
+            assert!(matches!(count, Err(_) | Ok(0)), "{what}: {count:?}");
+        }
+        // Either way it does not go on at a node that does not serve its slot.
+        let error = session.set("{a}k", 2).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SessionLost, "{what}: {error}");
+        assert_eq!(cluster.ledger().count("SET {a}k 2"), 0, "{what}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
