@@ -191,7 +191,7 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::time::{Instant, advance};
 
-    use super::{AT_ONCE, Dials, LAST_BACKOFF, LEAST_BACKOFF, SERVED};
+    use super::{AT_ONCE, Dials, FIRST_BACKOFF, LAST_BACKOFF, LEAST_BACKOFF, SERVED};
     use crate::connection::loss::ConnectError;
     use crate::node::NodeAddr;
 
@@ -245,6 +245,26 @@ mod tests {
         let until = dials.rests_until(&node(1));
         dials.failed(&node(1), begun, &ConnectError::Closed);
         assert_eq!(dials.rests_until(&node(1)), until);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_fail_together_are_not_dialled_together() {
+        for (failures, longest) in [(1, FIRST_BACKOFF), (3, FIRST_BACKOFF * 4), (20, LAST_BACKOFF)] {
+            let dials = Dials::default();
+            let now = Instant::now();
+            let mut quarters = [0; 4];
+            for port in 1..=200 {
+                for _ in 0..failures {
+                    dials.failed(&node(port), now, &ConnectError::Closed);
+                }
+                let pause = dials.rests_until(&node(port)).unwrap() - now;
+                assert!((LEAST_BACKOFF..=LEAST_BACKOFF + longest).contains(&pause), "{failures}: {pause:?}");
+                let quarter = (pause - LEAST_BACKOFF).as_nanos() * 4 / longest.as_nanos();
+                quarters[usize::try_from(quarter).unwrap().min(3)] += 1;
+            }
+            // 50 in each on average; so few by chance are not seen in a lifetime.
+            assert!(quarters.iter().all(|count| *count >= 10), "{failures}: {quarters:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

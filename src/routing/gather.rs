@@ -143,6 +143,7 @@ fn logic(fold: Fold, replies: Vec<Value>) -> Option<Value> {
 mod tests {
     use super::{Fold, Merge};
     use crate::node::NodeAddr;
+    use crate::protocol::command_spec::ResponsePolicy;
     use crate::protocol::value::Value;
 
     fn merge(rule: &Merge, replies: Vec<Value>) -> Option<Value> {
@@ -194,6 +195,74 @@ mod tests {
     fn truth_values_are_combined_element_by_element() {
         let replies = vec![Value::Array(ints(&[1, 0])), Value::Array(ints(&[1, 1]))];
         assert_eq!(merge(&Merge::Logic(Fold::Min), replies), Some(Value::Array(ints(&[1, 0]))));
+    }
+
+    #[test]
+    fn whether_some_node_says_so_is_told_for_each_element() {
+        let list = |numbers: &[i64]| Value::Array(ints(numbers));
+        let or = Merge::Logic(Fold::Max);
+        let replies = vec![list(&[0, 1, 0]), list(&[0, 0, 1]), list(&[0, 1, 0])];
+        assert_eq!(merge(&or, replies), Some(list(&[0, 1, 1])));
+        // One answer in place of a list of one.
+        assert_eq!(merge(&or, ints(&[0, 1, 0])), Some(Value::Int(1)));
+        assert_eq!(merge(&or, ints(&[0, 0])), Some(Value::Int(0)));
+        assert_eq!(merge(&Merge::Logic(Fold::Min), ints(&[1, 0, 1])), Some(Value::Int(0)));
+        for rule in [or, Merge::Logic(Fold::Min)] {
+            assert_eq!(merge(&rule, vec![list(&[1, 1]), list(&[1])]), None, "an element is missing");
+            assert_eq!(merge(&rule, vec![list(&[1]), Value::Array(vec![Value::Nil])]), None, "no number");
+        }
+    }
+
+    #[test]
+    fn the_largest_number_is_taken_and_a_sum_does_not_overflow() {
+        let most = Merge::Number(Fold::Max);
+        assert_eq!(merge(&most, ints(&[2, 3, 1])), Some(Value::Int(3)));
+        assert_eq!(merge(&most, ints(&[-2, -3])), Some(Value::Int(-2)));
+        for rule in [most, Merge::Number(Fold::Min)] {
+            assert_eq!(merge(&rule, vec![Value::Int(1), Value::Nil]), None);
+            assert_eq!(merge(&rule, Vec::new()), None, "of none there is neither");
+        }
+        assert_eq!(merge(&Merge::Number(Fold::Sum), ints(&[i64::MAX, 1])), Some(Value::Int(i64::MAX)));
+    }
+
+    #[test]
+    fn of_replies_that_say_the_same_the_first_is_taken() {
+        for rule in [Merge::First, Merge::AnySuccess] {
+            assert_eq!(merge(&rule, ints(&[7, 8])), Some(Value::Int(7)));
+            assert_eq!(merge(&rule, Vec::new()), None);
+        }
+    }
+
+    #[test]
+    fn single_replies_are_elements_of_what_is_joined() {
+        let replies = vec![Value::Int(1), Value::Set(ints(&[2, 3])), Value::Array(Vec::new()), Value::Int(4)];
+        assert_eq!(merge(&Merge::Concatenate, replies), Some(Value::Array(ints(&[1, 2, 3, 4]))));
+    }
+
+    #[test]
+    fn every_policy_has_its_rule() {
+        let nodes = || vec![NodeAddr::new("a", 1)];
+        let places = || [(0, 1), (1, 0)].into_iter();
+        for (policy, rule) in [
+            (ResponsePolicy::OneSucceeded, Merge::AnySuccess),
+            (ResponsePolicy::AllSucceeded, Merge::First),
+            (ResponsePolicy::LogicalAnd, Merge::Logic(Fold::Min)),
+            (ResponsePolicy::LogicalOr, Merge::Logic(Fold::Max)),
+            (ResponsePolicy::Min, Merge::Number(Fold::Min)),
+            (ResponsePolicy::Max, Merge::Number(Fold::Max)),
+            (ResponsePolicy::Sum, Merge::Number(Fold::Sum)),
+        ] {
+            // What is one number or one word needs no places.
+            assert_eq!(Merge::by_policy(policy, nodes()), rule);
+            assert_eq!(Merge::of_split(policy, places()), rule);
+        }
+        assert_eq!(Merge::by_policy(ResponsePolicy::Single, nodes()), Merge::Concatenate);
+        assert_eq!(Merge::by_policy(ResponsePolicy::Special, nodes()), Merge::ByNode(nodes()));
+        assert_eq!(
+            Merge::of_split(ResponsePolicy::Single, places()),
+            Merge::InOrder(places().collect()),
+            "what was split goes back to the order of the keys"
+        );
     }
 
     #[test]

@@ -165,6 +165,44 @@ async fn a_read_survives_the_loss_of_parts_and_a_write_tells_how_many_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_whose_parts_ended_in_three_ways_names_the_keys_of_each() {
+    // What may be repeated is unknown only when its time is over.
+    for (name, loss) in [("MSET", FaultKind::DelayReply(10 * SECOND)), ("DEL", FaultKind::CloseAfter)] {
+        let cluster = three();
+        let client = connect(&cluster).await;
+        let (keys, nodes) = (mixed(&cluster, 4), primaries(&cluster));
+        let full = FaultKind::Error("OOM command not allowed when used memory > 'maxmemory'.".to_owned());
+        cluster.inject(Fault::new(full).node(&nodes[0]).command(name));
+        cluster.inject(Fault::new(loss).node(&nodes[1]).command(name));
+        let mut command = Command::new(name).timeout(100 * MS);
+        for key in &keys {
+            command = command.arg(key);
+            if name == "MSET" {
+                command = command.arg("1");
+            }
+        }
+        let error = client.execute::<Value>(command).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{name}: {error}");
+        assert!(error.to_string().contains("8 of its 12 parts failed"), "{error}");
+        let told = error.keys().unwrap();
+        for (list, node) in [(&told.not_done, &nodes[0]), (&told.unknown, &nodes[1]), (&told.done, &nodes[2])]
+        {
+            let named: BTreeSet<&[u8]> = list.iter().map(|key| &key[..]).collect();
+            let of_node = keys.iter().filter(|key| owner(&cluster, key) == *node);
+            let of_node: BTreeSet<&[u8]> = of_node.map(|key| key.as_bytes()).collect();
+            assert_eq!(named, of_node, "{name} at {node}: {error}");
+            assert_eq!(list.len(), 4, "{name} at {node}: none is named twice");
+        }
+        for (list, count) in [(&told.not_done, 0), (&told.done, 1)] {
+            for key in list {
+                let key = std::str::from_utf8(key).unwrap();
+                assert_eq!(cluster.ledger().with_key(key).count(), count, "{name} {key}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_of_which_every_part_was_refused_is_rejected() {
     let cluster = three();
     let client = connect(&cluster).await;

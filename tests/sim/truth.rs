@@ -1,6 +1,7 @@
 //! Whom a client believes about the cluster: nodes that are stale, cut off or of another cluster are outvoted, and a cluster
 //! that has moved as a whole is found again by the names of its seeds.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,10 @@ use keyslot::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::support::{MS, SECOND, another, builder, connect, key_of, owner, primaries, replicated, slot};
+use crate::support::{
+    MS, SECOND, another, builder, connect, key_of, keys_of, owner, primaries, received_by_all, replicated,
+    slot, three,
+};
 
 fn known(client: &Client, key: &str) -> NodeAddr {
     client.slot_map().primary_of(slot(key)).unwrap().addr.clone()
@@ -158,6 +162,53 @@ async fn one_stale_node_of_three_is_outvoted_at_every_refresh() {
     for _ in 0..100 {
         sleep(SECOND).await;
         assert_eq!(known(&client, "k"), replica);
+    }
+}
+
+/// The configuration epoch of each node, as one of them tells it.
+fn epochs(cluster: &SimCluster, node: &NodeAddr) -> BTreeSet<(String, String)> {
+    let told = cluster.ask(node, ["CLUSTER", "NODES"]).unwrap();
+    let lines = told.as_str().unwrap().lines();
+    let columns = lines.map(|line| line.split(' ').collect::<Vec<&str>>());
+    columns.map(|columns| (columns[0].to_owned(), columns[6].to_owned())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_node_that_names_another_owner_with_the_same_epochs_is_outvoted_at_every_refresh() {
+    let cluster = three();
+    let client = builder(&cluster).refresh_interval(SECOND).connect().await.unwrap();
+    let [true_owner, liar, wrong_owner] = <[NodeAddr; 3]>::try_from(primaries(&cluster)).unwrap();
+    let keys = keys_of(&cluster, &true_owner, "k", 20);
+    let id = cluster.ask(&wrong_owner, ["CLUSTER", "MYID"]).unwrap();
+    for key in &keys {
+        // Its own word only: no epoch grows by it, and it tells no other node.
+        let number = slot(key).to_string();
+        let words = ["CLUSTER", "SETSLOT", number.as_str(), "NODE", id.as_str().unwrap()];
+        assert_eq!(cluster.ask(&liar, words).unwrap().as_str(), Some("OK"));
+    }
+    assert_eq!(epochs(&cluster, &liar), epochs(&cluster, &true_owner));
+    let rounds = 100;
+    for _ in 0..rounds {
+        sleep(SECOND).await;
+        for key in &keys {
+            assert_eq!(known(&client, key), true_owner);
+            client.incr(key).await.unwrap();
+        }
+    }
+    assert_eq!(received_by_all(&cluster, "INCR"), rounds * 20, "none goes a second way");
+    let stats = client.stats();
+    assert!(stats.moved == 0 && stats.refreshes >= 90, "{stats:?}");
+    assert!(cluster.received(&liar, "CLUSTER SLOTS") >= 90, "it was asked each time");
+
+    // Who knows nobody else in the beginning believes it until the first redirect.
+    let url = format!("redis://{liar}");
+    let misled = Client::builder().url(&url).connector(cluster.connector()).connect().await.unwrap();
+    assert_eq!(known(&misled, &keys[0]), wrong_owner);
+    assert_eq!(misled.incr(&keys[0]).await.unwrap(), 101);
+    assert_eq!(misled.stats().moved, 1);
+    sleep(SECOND).await;
+    for key in &keys {
+        assert_eq!(known(&misled, key), true_owner);
     }
 }
 
