@@ -82,7 +82,10 @@ impl Routes {
         let owner = self.map.owner(slot)?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         // Now and then all are taken for equal: one that has become faster would not be noticed else.
-        let is_measured = *policy == ReadFrom::Nearest && !turn.is_multiple_of(EXPLORE);
+        let explores = *policy == ReadFrom::Nearest && turn.is_multiple_of(EXPLORE);
+        // By turns of their own: every 64th of all would fall on the same of two, or of four.
+        let turn = if explores { turn / EXPLORE } else { turn };
+        let is_measured = *policy == ReadFrom::Nearest && !explores;
         let shard = self.map.shard_at(owner);
         let candidates = shard.clone().filter_map(|index| {
             let (node, pool) = (self.map.node(index)?, self.pool(index)?);

@@ -342,6 +342,29 @@ async fn where_replicas_may_answer_a_primary_that_has_died_is_left_out() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_has_become_fast_again_is_found_among_two() {
+    let servers = SimCluster::builder().replicas(1);
+    let (cluster, client, shard) = started_with(servers, ReadFrom::Nearest).await;
+    // The first that fits counts.
+    let slow = cluster.inject(Fault::new(FaultKind::DelayReply(50 * MS)).command("GET").node(&shard[1]));
+    for node in &shard {
+        cluster.inject(Fault::new(FaultKind::DelayReply(5 * MS)).command("GET").node(node));
+    }
+    for _ in 0..200 {
+        assert_eq!(client.get::<i64>("k").await.unwrap(), 1);
+    }
+    let asked = gets(&cluster, &shard);
+    assert!(asked[1] < 20, "{asked:?}");
+    cluster.lift(slow);
+    let before = gets(&cluster, &shard);
+    for _ in 0..2000 {
+        assert_eq!(client.get::<i64>("k").await.unwrap(), 1);
+    }
+    let asked = gets_since(&before, &cluster, &shard);
+    assert!(asked.iter().all(|asked| *asked > 10), "{asked:?}");
+}
+
 /// A replica that refuses reads by this error is left alone for a second each time, until it answers.
 async fn one_that_refuses_is_left_alone(refusal: &str) {
     for policy in policies_with_replicas() {
